@@ -71,6 +71,39 @@ need_program() { command -v "$1" >/dev/null || skip "no $1"; }
 # skip_if_absent: after run; clients exit 77 for a symbol that this libc or kernel does not have.
 skip_if_absent() { [ "$status" != 77 ] || skip "${output:-not on this system}"; }
 
+# for_each "WORDS" FUNCTION [ARG...]: calls FUNCTION ARG... WORD for each, goes on after a failure, and names all
+# that failed at the end. WORDS is usually $(client --list). A word skipped is not a failure.
+for_each() {
+	local word words=$1 failed=() failure log="$BATS_TEST_TMPDIR/for_each.log"
+	shift
+	[ -n "$words" ] || fail_with "for_each: no words" || return
+	for word in $words; do
+		# a shell of its own, so that set -e holds in it whatever the callers are
+		set +e
+		(
+			skip() { exit 77; }
+			trap 'echo "at: $BASH_COMMAND"' ERR
+			set -eE
+			"$@" "$word"
+		) >"$log" 2>&1
+		failure=$?
+		set -e
+		case $failure in
+		0) ;;
+		77) echo "# $word: skipped" >&3 ;;
+		*)
+			failed+=("$word")
+			echo "---- $word:"
+			cat "$log"
+			;;
+		esac
+	done
+	[ ${#failed[@]} = 0 ] || {
+		echo "failed: ${failed[*]}"
+		return 1
+	}
+}
+
 # ---- bytes ----
 
 # fill FILE OFFSET LENGTH BYTE: BYTE as two hex digits. Never changes the length of the file by truncation.
