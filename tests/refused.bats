@@ -1,0 +1,354 @@
+# What cannot be verified yet is refused loudly, or let through with a line, or ends the program: as BLKVERIFY_ON_UNVERIFIED says.
+load functions
+
+AT=4096
+LENGTH=8192
+
+# ---- the ways to do I/O that is not verified ----
+#
+# A word is CLIENT/CALL, for copies CLIENT/CALL/SIDE with the side of the target.
+
+words_of() {
+	[ -x "$BLK_SNIPPETS/$1" ] || return 0
+	"$1" --list | sed "s,^,$1/,"
+}
+
+mappings=$(words_of mapping)
+streams=$(words_of stream)
+posix_aio=$(words_of aio)
+native_aio=$(words_of libaio_rw)
+rings=$(words_of uring_rw | grep -v -x -E 'uring_rw/(none|raw|setup)' || :)
+copies=$(words_of copier | grep -v RANGE | sed 's,.*,&/from &/to,' | tr ' ' '\n')
+
+# perform WORD FILE: the command line for that word on FILE, in COMMAND
+perform() {
+	local client call side
+	IFS=/ read -r client call side <<<"$1"
+	case $side in
+	from) COMMAND=("$client" "$call" "$2" "$BATS_TEST_TMPDIR/scratch" $AT $LENGTH) ;;
+	to) COMMAND=("$client" "$call" "$BATS_TEST_TMPDIR/scratch" "$2" $AT $LENGTH) ;;
+	*) COMMAND=("$client" "$call" "$2" $AT $LENGTH 0x5a) ;;
+	esac
+}
+
+# called WORD: what the line must call it
+called() {
+	local call=${1#*/}
+	case $1 in
+	mapping/*) echo mmap ;;
+	stream/std*) echo "" ;;
+	stream/*printf* | stream/*backtrace*) call=${call%:*} && echo "${call//_/}" | sed 's/chk$//; s/^vd/d/' ;;
+	stream/*) call=${call%:*} && echo "${call##*_}" ;;
+	aio/*) echo "${call%:*}" ;;
+	libaio_rw/*) echo io_submit ;;
+	uring_rw/*) echo io_uring ;;
+	copier/raw_*) call=${call#raw_} && echo "${call%/*}" ;;
+	copier/*) echo "${call%/*}" ;;
+	*) echo "$call" ;;
+	esac
+}
+
+fresh() {
+	make_pair 64K
+	head -c 64K /dev/urandom >"$BATS_TEST_TMPDIR/scratch"
+	cp "$TARGET" "$BATS_TEST_TMPDIR/before"
+	head -c 64K /dev/urandom >"$BATS_TEST_TMPDIR/other"
+	cp "$BATS_TEST_TMPDIR/other" "$BATS_TEST_TMPDIR/other.before"
+	cp "$BATS_TEST_TMPDIR/scratch" "$BATS_TEST_TMPDIR/scratch.before"
+}
+
+# possible WORD: skips what this system cannot do even without the shim
+possible() {
+	perform "$1" "$BATS_TEST_TMPDIR/other"
+	run "${COMMAND[@]}"
+	cp "$BATS_TEST_TMPDIR/other.before" "$BATS_TEST_TMPDIR/other"
+	cp "$BATS_TEST_TMPDIR/scratch.before" "$BATS_TEST_TMPDIR/scratch"
+	skip_if_absent
+	NATIVE=$output NATIVE_STATUS=$status
+	case $1 in
+	*/FICLONE*) ;;	# the refusal comes before the file system is asked
+	*) [ "$status" = 0 ] || skip "not here: $output" ;;
+	esac
+}
+
+# ---- refuse: the call fails, one line, nothing is changed ----
+
+refused() {
+	fresh
+	possible "$1"
+	perform "$1" "$TARGET"
+	run shim "${COMMAND[@]}"
+	assert_status 1
+	assert_one_line "$(called "$1")" "$TARGET"
+	cmp "$TARGET" "$BATS_TEST_TMPDIR/before"
+	assert_same_contents
+}
+
+@test "mappings of a target are refused" { for_each "$mappings" refused; }
+@test "streams on a target are refused" { for_each "$streams" refused; }
+@test "POSIX asynchronous I/O on a target is refused" { for_each "$posix_aio" refused; }
+@test "libaio on a target is refused" {
+	need_client libaio_rw
+	for_each "$native_aio" refused
+}
+@test "io_uring on a target is refused" {
+	need_client uring_rw
+	for_each "$rings" refused
+}
+@test "copies inside the kernel from and to a target are refused" { for_each "$copies" refused; }
+
+# ---- the twin: the same on a file that is no target ----
+
+let_alone() {
+	fresh
+	possible "$1"
+	perform "$1" "$BATS_TEST_TMPDIR/other"
+	run shim "${COMMAND[@]}"
+	assert_silent "$NATIVE_STATUS"
+	[ "$output" = "$NATIVE" ]
+}
+
+@test "none of it is refused on a file that is no target" {
+	for_each "$mappings $streams $posix_aio $native_aio $rings $copies" let_alone
+}
+
+# ---- warn: it goes through, with a line, and nothing that follows is a false alarm ----
+
+warned() {
+	fresh
+	possible "$1"
+	perform "$1" "$TARGET"
+	BLKVERIFY_ON_UNVERIFIED=warn run shim "${COMMAND[@]}"
+	assert_status "$NATIVE_STATUS"
+	[ -n "$(blk_lines)" ] || fail_with "expected a line"
+	[[ $(blk_lines) == *"$TARGET"* ]] || fail_with "expected the target to be named"
+	[[ $(blk_lines) != *mismatch* ]] || fail_with "expected no mismatch"
+	# the whole is read twice: the first may learn what was written, the second must agree
+	run shim reader pread64 "$TARGET" 0 64K
+	assert_status 0
+	[[ $output != *mismatch* ]]
+	run shim reader pread64 "$TARGET" 0 64K
+	assert_clean
+	assert_same_contents
+	# what was not touched is verified as ever
+	damage_shadow 50000
+	run shim reader pread64 "$TARGET" 0 64K
+	assert_mismatch read 97 50000
+}
+
+# one that empties the file leaves nothing to verify
+WARNED=$(tr ' ' '\n' <<<"$mappings $streams $posix_aio $copies" | grep -v ':empty$')
+
+@test "with warn, mappings, streams, POSIX asynchronous I/O and copies go through" {
+	for_each "$WARNED" warned
+}
+@test "with warn, libaio goes through" {
+	need_client libaio_rw
+	for_each "$native_aio" warned
+}
+@test "with warn, io_uring goes through" {
+	need_client uring_rw
+	for_each "$rings" warned
+}
+
+counted() {
+	fresh
+	possible "$1"
+	perform "$1" "$TARGET"
+	BLKVERIFY_ON_UNVERIFIED=warn BLKVERIFY_STATS=1 run shim "${COMMAND[@]}"
+	assert_status 0
+	assert_counted unverified
+	assert_stat mismatches 0
+}
+
+@test "with warn, unverified transfers are counted" {
+	for_each "mapping/mmap:read stream/fopen:read aio/aio_read:read copier/copy_file_range/to copier/sendfile/from" counted
+}
+
+# the fault: what went through unverified is not taken on trust for ever
+learns_once() {
+	fresh
+	possible "$1"
+	perform "$1" "$TARGET"
+	BLKVERIFY_ON_UNVERIFIED=warn run shim "${COMMAND[@]}"
+	run shim reader pread64 "$TARGET" 0 64K
+	assert_status 0
+	damage_target $((AT + 100))
+	run shim reader pread64 "$TARGET" 0 64K
+	assert_mismatch read $(((AT + 100) / 512)) $((AT + 100))
+}
+
+@test "with warn, a range is learnt once and verified from then on" {
+	for_each "mapping/mmap:write stream/fopen:write aio/aio_write:write copier/copy_file_range/to copier/sendfile/to
+		copier/splice/to" learns_once
+}
+
+# ---- abort: the program ends there ----
+
+aborted() {
+	fresh
+	possible "$1"
+	perform "$1" "$TARGET"
+	BLKVERIFY_ON_UNVERIFIED=abort run shim "${COMMAND[@]}"
+	assert_status 134
+	assert_one_line "$(called "$1")" "$TARGET"
+	cmp "$TARGET" "$BATS_TEST_TMPDIR/before"
+}
+
+@test "with abort, unverified I/O ends the program" {
+	for_each "mapping/mmap:read stream/fopen:read stream/stdin:read stream/fdopen:write aio/aio_read:read
+		aio/lio_listio:write $(echo "$native_aio" | head -n 1) $(echo "$rings" | head -n 2)
+		copier/copy_file_range/from copier/copy_file_range/to copier/sendfile/to copier/splice/from copier/FICLONE/to" aborted
+}
+
+# ---- rings that have nothing to do with targets ----
+
+@test "a ring without targets works while a target is configured" {
+	need_client uring_rw
+	make_pair 64K
+	run uring_rw none "$TARGET" 0 4096 0
+	skip_if_absent
+	local native=$output
+	run shim uring_rw none "$TARGET" 0 4096 0
+	assert_clean
+	[ "$output" = "$native" ]
+}
+
+ring_refused() {
+	make_pair 64K
+	run uring_rw "$1" "$TARGET" 0 4096 0
+	[ "$status" = 0 ] || skip "no io_uring here"
+	run shim uring_rw "$1" "$TARGET" 0 4096 0
+	assert_status 1
+	[[ $output == *ENOSYS* ]]
+	assert_one_line io_uring_setup
+	# without a target configured the shim is inert
+	run env LD_PRELOAD="$BLK_LIB" uring_rw "$1" "$TARGET" 0 4096 0
+	assert_clean
+}
+
+@test "a ring that is made by hand is refused with ENOSYS" {
+	need_client uring_rw
+	for_each raw ring_refused
+}
+
+# ---- ioctls ----
+
+ioctl_harmless() {
+	run device "$1" "$TARGET" 0 0
+	local native=$output native_status=$status
+	run shim device "$1" "$TARGET" 0 0
+	assert_silent "$native_status"
+	[ "$output" = "$native" ]
+}
+
+@test "ioctls that move no data go through on a file and on a device" {
+	make_pair 64K
+	for_each "BLKGETSIZE64 BLKSSZGET FIGETBSZ FIONREAD TCGETS" ioctl_harmless
+	if [ "$(id -u)" = 0 ] && losetup -f >/dev/null 2>&1; then
+		make_loop_pair 1M
+		for_each "BLKGETSIZE64 BLKSSZGET BLKFLSBUF TCGETS" ioctl_harmless
+	fi
+}
+
+@test "an unknown ioctl is refused on a target alone" {
+	make_pair 64K
+	cp "$TARGET" "$BATS_TEST_TMPDIR/other"
+	run shim device UNKNOWN "$TARGET" 0 0
+	assert_status 1
+	assert_one_line ioctl "$TARGET"
+	run device UNKNOWN "$BATS_TEST_TMPDIR/other" 0 0
+	local native=$output
+	run shim device UNKNOWN "$BATS_TEST_TMPDIR/other" 0 0
+	assert_silent 1
+	[ "$output" = "$native" ]
+	BLKVERIFY_ON_UNVERIFIED=abort run shim device UNKNOWN "$TARGET" 0 0
+	assert_status 134
+}
+
+# Either refused, or done to both as DESIGN wants it one day; never done to the target alone.
+device_request() {
+	make_loop_pair 1M
+	run device "$1" "$TARGET" 65536 65536
+	[ "$status" = 0 ] || skip "not on this device: $output"
+	cp "$SHADOW" "$IMAGE"
+	losetup --detach "$LOOP"
+	attach_loop "$IMAGE"
+	TARGET=$LOOP
+	run shim device "$1" "$TARGET" 65536 65536
+	if [ "$status" = 1 ]; then
+		assert_one_line "" "$TARGET"
+		run cmp "$TARGET" "$SHADOW"
+		assert_status 0
+	else
+		assert_clean
+	fi
+	run shim reader pread64 "$TARGET" 0 1M
+	assert_clean
+	BLKVERIFY_ON_UNVERIFIED=warn run shim device "$1" "$TARGET" 65536 65536
+	assert_status 0
+	run shim reader pread64 "$TARGET" 0 1M
+	assert_status 0
+	[[ $output != *mismatch* ]]
+	# elsewhere the device is verified as ever
+	damage_shadow 300000
+	run shim reader pread64 "$TARGET" 0 1M
+	assert_mismatch read 585 300000
+	# the twin: on another device it is nobody's business
+	head -c 1M /dev/urandom >"$BATS_TEST_TMPDIR/other"
+	attach_loop "$BATS_TEST_TMPDIR/other"
+	run shim device "$1" "$LOOP" 65536 65536
+	assert_clean
+}
+
+@test "discarding and zeroing a device is never done to the target alone" {
+	need_root
+	for_each "BLKDISCARD BLKZEROOUT" device_request
+}
+
+# ---- raw system calls through libc's syscall() ----
+
+# either it is verified like the wrapped call, or it is refused
+raw_call() {
+	fresh
+	possible "raw/$1"
+	run shim raw "$1" "$TARGET" $AT $LENGTH 0x5a
+	if [ "$status" = 0 ]; then
+		assert_clean
+		[ "$(grep ret= <<<"$output")" = "$(grep ret= <<<"$NATIVE")" ]
+	else
+		assert_status 1
+		assert_one_line "" "$TARGET"
+		cmp "$TARGET" "$BATS_TEST_TMPDIR/before"
+	fi
+	assert_same_contents
+	fresh
+	damage_shadow 5000
+	run shim raw "$1" "$TARGET" $AT $LENGTH 0x5a
+	case $1 in
+	*read*) [ "$status" != 0 ] || fail_with "read a wrong byte without a word" ;;
+	esac
+	# with warn it goes through one way or the other
+	fresh
+	BLKVERIFY_ON_UNVERIFIED=warn run shim raw "$1" "$TARGET" $AT $LENGTH 0x5a
+	assert_status 0
+	run shim reader pread64 "$TARGET" 0 64K
+	assert_status 0
+	[[ $output != *mismatch* ]]
+}
+
+@test "raw system calls on a target are verified or refused" {
+	for_each "$(raw --list)" raw_call
+}
+
+raw_let_alone() {
+	fresh
+	possible "raw/$1"
+	run shim raw "$1" "$BATS_TEST_TMPDIR/other" $AT $LENGTH 0x5a
+	assert_clean
+	[ "$output" = "$NATIVE" ]
+}
+
+@test "raw system calls on other files are let alone" {
+	for_each "$(raw --list)" raw_let_alone
+}

@@ -1,0 +1,53 @@
+/*
+ * device REQUEST FILE OFFSET LENGTH: one ioctl on FILE, by name.
+ * device --list: every REQUEST, one a line.
+ */
+#include "client.h"
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#ifndef BLKDISCARD
+#define BLKDISCARD _IO(0x12, 119)
+#endif
+#ifndef BLKSECDISCARD
+#define BLKSECDISCARD _IO(0x12, 125)
+#endif
+#ifndef BLKZEROOUT
+#define BLKZEROOUT _IO(0x12, 127)
+#endif
+/* of nobody's */
+#define UNKNOWN _IOWR('~', 0xee, char[16])
+
+int main(int argc, char **argv)
+{
+	static const struct { const char *name; unsigned long request; } requests[] = {
+		{ "BLKDISCARD", BLKDISCARD }, { "BLKSECDISCARD", BLKSECDISCARD }, { "BLKZEROOUT", BLKZEROOUT },
+		{ "UNKNOWN", UNKNOWN }, { "BLKGETSIZE64", BLKGETSIZE64 }, { "BLKSSZGET", BLKSSZGET },
+		{ "BLKFLSBUF", BLKFLSBUF }, { "FIGETBSZ", FIGETBSZ }, { "FIONREAD", FIONREAD }, { "TCGETS", 0x5401 },
+	};
+	uint64_t argument[8] = { 0 };
+	int fd;
+
+	if (argc == 2 && !strcmp(argv[1], "--list")) {
+		for (size_t i = 0; i < sizeof(requests) / sizeof(*requests); i++)
+			puts(requests[i].name);
+		return 0;
+	}
+	if (argc != 5)
+		usage("device REQUEST FILE OFFSET LENGTH");
+	fd = open(argv[2], O_RDWR);
+	if (fd == -1)
+		trouble("open");
+	argument[0] = (uint64_t)number(argv[3]);
+	argument[1] = (uint64_t)number(argv[4]);
+	for (size_t i = 0; i < sizeof(requests) / sizeof(*requests); i++)
+		if (!strcmp(argv[1], requests[i].name)) {
+			int failed = result(ioctl(fd, requests[i].request, argument));
+
+			/* what comes back in the first words, where something does */
+			if (!failed && strncmp(argv[1], "BLKD", 4) && strncmp(argv[1], "BLKZ", 4))
+				printf("argument=%llx %llx\n", (unsigned long long)argument[0], (unsigned long long)argument[1]);
+			return failed;
+		}
+	usage("unknown request");
+}
