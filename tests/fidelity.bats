@@ -71,8 +71,9 @@ SECTIONS=$(edges --list | grep -v grown)
 
 @test "cancellation points stay what they are" {
 	make_pair 64K
+	cp "$TARGET" "$BATS_TEST_TMPDIR/before"
 	cancel "$TARGET" >"$BATS_TEST_TMPDIR/native"
-	cp "$TARGET" "$SHADOW"
+	fresh
 	BLKVERIFY_LOG="$BATS_TEST_TMPDIR/log" shim timeout 60 cancel "$TARGET" >"$BATS_TEST_TMPDIR/shimmed"
 	diff "$BATS_TEST_TMPDIR/native" "$BATS_TEST_TMPDIR/shimmed"
 	[ ! -s "$BATS_TEST_TMPDIR/log" ]
@@ -81,8 +82,9 @@ SECTIONS=$(edges --list | grep -v grown)
 
 @test "cancellation points stay what they are in pool mode" {
 	make_pair 64K
+	cp "$TARGET" "$BATS_TEST_TMPDIR/before"
 	cancel "$TARGET" >"$BATS_TEST_TMPDIR/native"
-	cp "$TARGET" "$SHADOW"
+	fresh
 	BLKVERIFY_MODE=pool BLKVERIFY_LOG="$BATS_TEST_TMPDIR/log" \
 		shim timeout 60 cancel "$TARGET" >"$BATS_TEST_TMPDIR/shimmed"
 	diff "$BATS_TEST_TMPDIR/native" "$BATS_TEST_TMPDIR/shimmed"

@@ -82,6 +82,10 @@ for_each() {
 		set +e
 		(
 			skip() { exit 77; }
+			# what this word attaches is its own to detach
+			LOOPS=()
+			unset SHM_DIR
+			trap clean_up EXIT
 			trap 'echo "at: $BASH_COMMAND"' ERR
 			set -eE
 			"$@" "$word"

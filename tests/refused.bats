@@ -271,10 +271,7 @@ device_request() {
 	make_loop_pair 1M
 	run device "$1" "$TARGET" 65536 65536
 	[ "$status" = 0 ] || skip "not on this device: $output"
-	cp "$SHADOW" "$IMAGE"
-	losetup --detach "$LOOP"
-	attach_loop "$IMAGE"
-	TARGET=$LOOP
+	cp "$SHADOW" "$TARGET"
 	run shim device "$1" "$TARGET" 65536 65536
 	if [ "$status" = 1 ]; then
 		assert_one_line "" "$TARGET"
