@@ -1,0 +1,120 @@
+/* state: what a pair's processes share, in a file mapped by all of them.
+ *
+ * SHADOW.bvstate beside the shadow, or a name made from the shadow's device
+ * and inode under /dev/shm where that cannot be (read-only directory, full
+ * disk, block device). It outlives the run: a process that was killed leaves
+ * in it exactly which operations were in flight, and the next start makes
+ * those ranges unknown. All fields have a fixed width; the layout is that of
+ * BV_STATE_VERSION, and a file of another version is begun anew.
+ *
+ * Whoever runs under the shim on the same shadow shares the file: the table
+ * in it orders operations of related and unrelated processes alike. Each
+ * holds a shared flock; one that gets it exclusively is alone, and then what
+ * stands in the table was left by the dead.
+ */
+#ifndef BLKVERIFY_STATE_H
+#define BLKVERIFY_STATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BV_STATE_MAGIC 0x3145544154535642u   /* "BVSTATE1", little endian */
+#define BV_STATE_VERSION 1
+
+/* Operations in flight at a time, over all processes of a pair. */
+#define BV_SLOTS 1024
+#define BV_SLOT_WORDS (BV_SLOTS / 64)
+
+/* Extents whose contents are not known; past it neighbours are merged. */
+#define BV_UNKNOWN_EXTENTS 2048
+
+/* One operation in flight: see inflight.h for the protocol. A cache line or
+ * two, so that neighbours do not disturb each other. */
+struct bv_slot {
+	_Atomic uint32_t phase;      /* enum bv_phase */
+	_Atomic uint32_t releases;   /* counts up at each release: the futex */
+	_Atomic uint32_t waiters;
+	_Atomic uint32_t disturbed;  /* a signal handler came in between */
+	_Atomic uint64_t ticket;
+	_Atomic uint64_t start, end; /* the range held: [start, end) */
+	_Atomic uint64_t offset, length;  /* bytes the operation may change */
+	_Atomic uint64_t owner;      /* process id << 32 | thread id */
+	_Atomic uint8_t space;       /* enum bv_space */
+	_Atomic uint8_t exclusive;
+	_Atomic uint8_t op;          /* enum bv_op */
+	uint8_t pad[61];
+};
+
+/* [start, end) in bytes. Contents of a settled extent are learnt at the first
+ * read; a lasting one may change at any time (a mapping or asynchronous I/O
+ * that was let through) and is never compared again. */
+struct bv_extent {
+	uint64_t start;
+	uint64_t end;
+	uint64_t lasting;
+};
+
+struct bv_unknown_table {
+	uint64_t count;
+	struct bv_extent extent[BV_UNKNOWN_EXTENTS];
+};
+
+/* A past operation. sequence is written last and is 0 while the entry is
+ * being filled. */
+struct bv_past {
+	_Atomic uint64_t sequence;   /* 1, 2, ... */
+	uint64_t time;               /* nanoseconds since 1970, coarse clock */
+	uint64_t offset, length;     /* bytes */
+	int64_t result;              /* bytes moved, or a negative errno */
+	int32_t pid, tid;
+	uint32_t op;                 /* enum bv_op */
+	uint32_t spare[3];
+};
+
+struct bv_state {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t history_room;       /* entries in history[] */
+	uint64_t shadow_device, shadow_inode;
+	_Atomic uint64_t target_device, target_inode;  /* 0: not bound yet */
+
+	/* Length of target and shadow in bytes. Changes only under a hold
+	 * that reaches to the end of the file. */
+	_Atomic uint64_t size;
+
+	_Atomic uint64_t processes;  /* that ever did verified I/O */
+
+	/* Over all processes, since the run began. */
+	_Atomic uint64_t reads, read_bytes, writes, write_bytes;
+	_Atomic uint64_t mismatches, errors, unverified;
+
+	_Atomic uint64_t tickets;
+	_Atomic uint32_t words_used; /* words of used[] ever touched */
+	_Atomic uint32_t unknown_generation;
+	_Atomic uint64_t used[BV_SLOT_WORDS];
+	struct bv_slot slot[BV_SLOTS];
+
+	/* Table unknown_generation & 1 is the valid one. */
+	struct bv_unknown_table unknown[2];
+
+	_Atomic uint64_t history_next;
+	struct bv_past history[];
+};
+
+/* Bytes of a state file with room for that many past operations. */
+size_t bv_state_bytes(unsigned history_room);
+
+struct bv_disk;
+struct bv_text;
+
+/* Opens or creates the state file of disk (whose shadow is open), maps it,
+ * joins its lock, and, when nobody else had it, clears counters of the
+ * former run. *alone tells that: the caller then recovers what the dead left
+ * (bv_inflight_recover). Returns 0, or -1 with the reason in *why.
+ * Start only; not signal-safe by need, but allocates nothing. */
+int bv_state_attach(struct bv_disk *disk, unsigned history_room, bool *alone,
+		    struct bv_text *why);
+
+#endif

@@ -1,0 +1,74 @@
+/* history: see include/blkverify/history.h. */
+#include <time.h>
+
+#include <blkverify/disk.h>
+#include <blkverify/history.h>
+#include <blkverify/thread.h>
+
+void bv_history_add(struct bv_disk *disk, enum bv_op op, uint64_t offset,
+		    uint64_t length, int64_t result)
+{
+	struct bv_state *state = disk->state;
+	struct bv_past *past;
+	struct timespec now;
+	uint64_t number;
+
+	if (state->history_room == 0)
+		return;
+	/* The coarse clock is a load from the vDSO, not a system call. */
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	number = atomic_fetch_add_explicit(&state->history_next, 1,
+					   memory_order_relaxed);
+	past = &state->history[number % state->history_room];
+	atomic_store_explicit(&past->sequence, 0, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	past->time = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	past->offset = offset;
+	past->length = length;
+	past->result = result;
+	past->pid = bv_pid;
+	past->tid = bv_thread_tid();
+	past->op = op;
+	atomic_store_explicit(&past->sequence, number + 1, memory_order_release);
+}
+
+static bool changes(uint32_t op)
+{
+	return op == BV_OP_WRITE || op == BV_OP_ZERO || op == BV_OP_DISCARD ||
+	       op == BV_OP_RESIZE;
+}
+
+bool bv_history_before(const struct bv_disk *disk, uint64_t sequence,
+		       uint64_t start, uint64_t end, struct bv_past *past)
+{
+	const struct bv_state *state = disk->state;
+	uint64_t room = state->history_room;
+	uint64_t next = atomic_load(&state->history_next);
+	uint64_t number = sequence ? sequence - 1 : next;
+	uint64_t oldest = next > room ? next - room : 0;
+
+	while (number > oldest) {
+		const struct bv_past *at = &state->history[--number % room];
+
+		if (atomic_load_explicit(&at->sequence, memory_order_acquire) !=
+		    number + 1)
+			continue;
+		past->time = at->time;
+		past->offset = at->offset;
+		past->length = at->length;
+		past->result = at->result;
+		past->pid = at->pid;
+		past->tid = at->tid;
+		past->op = at->op;
+		atomic_thread_fence(memory_order_acquire);
+		if (atomic_load_explicit(&at->sequence, memory_order_relaxed) !=
+		    number + 1)
+			continue;
+		past->sequence = number + 1;
+		if (changes(past->op) && past->offset < end &&
+		    (past->op == BV_OP_RESIZE ||
+		     past->offset + past->length > start))
+			return true;
+	}
+	return false;
+}

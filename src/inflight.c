@@ -1,0 +1,382 @@
+/* inflight: see include/blkverify/inflight.h. */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <time.h>
+
+#include <blkverify/disk.h>
+#include <blkverify/inflight.h>
+#include <blkverify/thread.h>
+#include <blkverify/unknown.h>
+
+#include "raw.h"
+
+_Static_assert(sizeof(struct bv_slot) == 128, "two cache lines");
+
+/* How long to sleep before asking whether the owner still lives. */
+static const struct timespec patience = { 0, 50 * 1000 * 1000 };
+
+/* A slot as a waiter sees it, read under its release count. */
+struct view {
+	uint32_t releases, phase;
+	uint64_t ticket, start, end, owner;
+	bool exclusive;
+	enum bv_space space;
+};
+
+static uint64_t self(void)
+{
+	return (uint64_t)(uint32_t)bv_pid << 32 | (uint32_t)bv_thread_tid();
+}
+
+static struct bv_slot *slot_of(const struct bv_hold *hold)
+{
+	return &hold->disk->state->slot[hold->slot];
+}
+
+static void note_word_used(struct bv_state *state, unsigned word)
+{
+	uint32_t used = atomic_load_explicit(&state->words_used,
+					     memory_order_relaxed);
+
+	while (used < word + 1 &&
+	       !atomic_compare_exchange_weak(&state->words_used, &used, word + 1))
+		;
+}
+
+static int claim_slot(struct bv_state *state)
+{
+	for (unsigned word = 0; word < BV_SLOT_WORDS; word++) {
+		uint64_t now = atomic_load_explicit(&state->used[word],
+						    memory_order_relaxed);
+
+		while (~now) {
+			unsigned bit = (unsigned)__builtin_ctzll(~now);
+
+			/* Before the bit: whoever scans must look this far. */
+			note_word_used(state, word);
+			if (atomic_compare_exchange_weak(&state->used[word], &now,
+							 now | (uint64_t)1 << bit))
+				return (int)(word * 64 + bit);
+		}
+	}
+	return -1;
+}
+
+static void free_slot(struct bv_state *state, int index)
+{
+	struct bv_slot *slot = &state->slot[index];
+
+	atomic_store(&slot->phase, BV_PHASE_FREE);
+	atomic_fetch_add(&slot->releases, 1);
+	if (atomic_load(&slot->waiters) > 0)
+		raw_futex_wake(&slot->releases, INT32_MAX);
+	atomic_fetch_and(&state->used[index / 64],
+			 ~((uint64_t)1 << (index % 64)));
+}
+
+static void publish(struct bv_state *state, struct bv_slot *slot,
+		    const struct bv_claim *claim)
+{
+	atomic_store_explicit(&slot->start, claim->start, memory_order_relaxed);
+	atomic_store_explicit(&slot->end, claim->end, memory_order_relaxed);
+	atomic_store_explicit(&slot->offset, claim->offset, memory_order_relaxed);
+	atomic_store_explicit(&slot->length, claim->length, memory_order_relaxed);
+	atomic_store_explicit(&slot->space, claim->space, memory_order_relaxed);
+	atomic_store_explicit(&slot->exclusive, claim->exclusive,
+			      memory_order_relaxed);
+	atomic_store_explicit(&slot->op, claim->op, memory_order_relaxed);
+	atomic_store_explicit(&slot->owner, self(), memory_order_relaxed);
+	atomic_store_explicit(&slot->disturbed, 0, memory_order_relaxed);
+	/* Sequentially consistent from here on: a scanner that does not see
+	 * CHOOSING has a lower ticket than the one taken next. */
+	atomic_store(&slot->phase, BV_PHASE_CHOOSING);
+	atomic_store(&slot->ticket, atomic_fetch_add(&state->tickets, 1));
+	atomic_store(&slot->phase, BV_PHASE_WAITING);
+}
+
+/* False when the slot was released while we looked: then it is no concern of
+ * ours, since whoever takes it next has a higher ticket. */
+static bool look(struct bv_slot *slot, struct view *view)
+{
+	view->releases = atomic_load(&slot->releases);
+	view->phase = atomic_load(&slot->phase);
+	if (view->phase == BV_PHASE_FREE)
+		return false;
+	view->ticket = atomic_load(&slot->ticket);
+	view->start = atomic_load(&slot->start);
+	view->end = atomic_load(&slot->end);
+	view->owner = atomic_load(&slot->owner);
+	view->exclusive = atomic_load(&slot->exclusive);
+	view->space = (enum bv_space)atomic_load(&slot->space);
+	return atomic_load(&slot->releases) == view->releases;
+}
+
+static bool conflicts(const struct view *view, const struct bv_claim *claim)
+{
+	return view->space == claim->space &&
+	       (view->exclusive || claim->exclusive) &&
+	       view->start < claim->end && claim->start < view->end;
+}
+
+static bool is_gone(uint64_t owner)
+{
+	return raw_tgkill((int)(owner >> 32), (int)(uint32_t)owner, 0) == -ESRCH;
+}
+
+/* Would its end leave bytes that may differ? A read that learns an unknown
+ * range has it exclusively too, but changes nothing that was known. */
+static bool changes_bytes(const struct bv_slot *slot)
+{
+	return atomic_load(&slot->exclusive) &&
+	       atomic_load(&slot->space) == BV_SPACE_BYTES &&
+	       atomic_load(&slot->op) != BV_OP_READ;
+}
+
+/* What a dead owner was changing is unknown from now on. An operation that
+ * was only waiting had changed nothing. */
+static void mark_unknown(struct bv_disk *disk, const struct bv_slot *slot)
+{
+	uint64_t offset = atomic_load(&slot->offset);
+	uint64_t length = atomic_load(&slot->length);
+
+	if (changes_bytes(slot) && length > 0)
+		bv_unknown_add(disk, offset,
+			       length > BV_TO_END - offset ? BV_TO_END
+							   : offset + length,
+			       false);
+}
+
+/* The owner died holding it. One waiter takes its place and clears up; the
+ * others keep waiting for the release, or for the death of that one. */
+static void reap(struct bv_disk *disk, int index, uint64_t dead)
+{
+	struct bv_slot *slot = &disk->state->slot[index];
+
+	if (!atomic_compare_exchange_strong(&slot->owner, &dead, self()))
+		return;
+	if (atomic_load(&slot->phase) == BV_PHASE_HELD)
+		mark_unknown(disk, slot);
+	free_slot(disk->state, index);
+}
+
+static void wait_release(struct bv_disk *disk, int index,
+			 const struct view *view)
+{
+	struct bv_slot *slot = &disk->state->slot[index];
+
+	if (view->phase == BV_PHASE_CHOOSING && !is_gone(view->owner)) {
+		/* A few instructions from its ticket. */
+		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		return;
+	}
+	atomic_fetch_add(&slot->waiters, 1);
+	if (raw_futex_wait(&slot->releases, view->releases, &patience) ==
+		    -ETIMEDOUT && is_gone(view->owner))
+		reap(disk, index, view->owner);
+	atomic_fetch_sub(&slot->waiters, 1);
+}
+
+enum passage { PASSED, BLOCKED };
+
+/* Is what stands in the slot in our way? */
+static enum passage pass(struct bv_slot *slot, const struct bv_claim *claim,
+			 uint64_t ticket, struct view *view)
+{
+	if (!look(slot, view) || !conflicts(view, claim))
+		return PASSED;
+	if (view->owner == self()) {
+		/* We are a signal handler inside that operation: it is
+		 * suspended, and cannot go on before we return. */
+		atomic_store(&slot->disturbed, 1);
+		return PASSED;
+	}
+	/* While it chooses it may still get a lower ticket than ours. */
+	if (view->phase != BV_PHASE_CHOOSING && view->ticket > ticket)
+		return PASSED;
+	return BLOCKED;
+}
+
+/* Does the operation seen wait for one of ours that a handler interrupted?
+ * Then it stays where it is for as long as the handler runs. */
+static bool waits_for_us(struct bv_state *state, const struct view *other)
+{
+	struct bv_claim claim = {
+		.space = other->space, .exclusive = other->exclusive,
+		.start = other->start, .end = other->end,
+	};
+	unsigned words = atomic_load(&state->words_used);
+
+	for (unsigned word = 0; word < words; word++) {
+		uint64_t bits = atomic_load(&state->used[word]);
+
+		for (; bits; bits &= bits - 1) {
+			struct view ours;
+			unsigned index = word * 64 +
+					 (unsigned)__builtin_ctzll(bits);
+
+			if (look(&state->slot[index], &ours) &&
+			    ours.owner == self() &&
+			    ours.phase == BV_PHASE_HELD &&
+			    ours.ticket < other->ticket &&
+			    conflicts(&ours, &claim))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Waits until nothing in slot index is in the way. A signal handler inside an
+ * operation may be waiting, through others, for that very operation: it gives
+ * up after a second. */
+static int pass_slot(struct bv_disk *disk, int index,
+		     const struct bv_claim *claim, uint64_t ticket,
+		     raw_sigset *mask, bool *masked)
+{
+	struct bv_slot *slot = &disk->state->slot[index];
+	struct view view;
+	int waits = 0;
+
+	while (pass(slot, claim, ticket, &view) == BLOCKED) {
+		if (bv_thread.depth > 1 && view.phase == BV_PHASE_WAITING) {
+			if (waits_for_us(disk->state, &view))
+				return 0;
+			if (waits++ == 20)
+				return -EDEADLK;
+		}
+		/* A handler that ran now would find an operation that has a
+		 * place in the queue but not the range. */
+		if (!*masked)
+			*mask = raw_sigmask(RAW_SIGNALS_ALL);
+		*masked = true;
+		wait_release(disk, index, &view);
+	}
+	return 0;
+}
+
+/* Passes every slot but our own. Returns 0, or -EDEADLK. */
+static int pass_all(struct bv_disk *disk, const struct bv_claim *claim, int own)
+{
+	struct bv_state *state = disk->state;
+	uint64_t ticket = atomic_load(&state->slot[own].ticket);
+	unsigned words = atomic_load(&state->words_used);
+	raw_sigset mask = 0;
+	bool masked = false;
+	int result = 0;
+
+	for (unsigned word = 0; word < words && result == 0; word++) {
+		uint64_t bits = atomic_load(&state->used[word]);
+
+		if (word == (unsigned)own / 64)
+			bits &= ~((uint64_t)1 << (own % 64));
+		for (; bits && result == 0; bits &= bits - 1)
+			result = pass_slot(disk, (int)(word * 64) +
+						 __builtin_ctzll(bits),
+					   claim, ticket, &mask, &masked);
+	}
+	if (result == 0)
+		atomic_store(&state->slot[own].phase, BV_PHASE_HELD);
+	if (masked)
+		raw_sigmask(mask);
+	return result;
+}
+
+int bv_inflight_take(struct bv_disk *disk, const struct bv_claim *claim,
+		     struct bv_hold *hold)
+{
+	static const struct timespec a_while = { 0, 1000 * 1000 };
+	int index = claim_slot(disk->state), result;
+
+	hold->disk = disk;
+	hold->slot = -1;
+	while (index < 0) {
+		/* A thousand operations in flight: one of them ends soon. */
+		raw_call(SYS_nanosleep, (long)&a_while, 0, 0, 0, 0, 0);
+		index = claim_slot(disk->state);
+	}
+	publish(disk->state, &disk->state->slot[index], claim);
+	result = pass_all(disk, claim, index);
+	if (result < 0)
+		free_slot(disk->state, index);
+	else
+		hold->slot = index;
+	return result;
+}
+
+void bv_inflight_drop(struct bv_hold *hold)
+{
+	if (hold->slot < 0)
+		return;
+	free_slot(hold->disk->state, hold->slot);
+	hold->slot = -1;
+}
+
+bool bv_inflight_disturbed(struct bv_hold *hold)
+{
+	return hold->slot >= 0 &&
+	       atomic_load(&slot_of(hold)->disturbed) &&
+	       atomic_exchange(&slot_of(hold)->disturbed, 0);
+}
+
+/* Frees the slots whose owner, masked, is the one given. What they were
+ * writing becomes unknown. Returns how many were writing. */
+static unsigned clear(struct bv_disk *disk, uint64_t owner, uint64_t mask,
+		      bool *resized)
+{
+	unsigned found = 0;
+
+	for (int index = 0; index < BV_SLOTS; index++) {
+		struct bv_slot *slot = &disk->state->slot[index];
+
+		if (!(atomic_load(&disk->state->used[index / 64]) >> (index % 64) & 1) ||
+		    (atomic_load(&slot->owner) & mask) != owner)
+			continue;
+		if (atomic_load(&slot->phase) == BV_PHASE_HELD &&
+		    changes_bytes(slot)) {
+			mark_unknown(disk, slot);
+			found++;
+			if (atomic_load(&slot->end) == BV_TO_END)
+				*resized = true;
+		}
+		free_slot(disk->state, index);
+	}
+	return found;
+}
+
+void bv_inflight_abandon(void)
+{
+	bool resized;
+
+	for (unsigned i = 0; i < bv_disks; i++)
+		clear(&bv_disk[i], self(), UINT64_MAX, &resized);
+}
+
+void bv_inflight_exec(struct bv_disk *disk)
+{
+	bool resized;
+
+	clear(disk, (uint64_t)(uint32_t)bv_pid << 32, (uint64_t)UINT32_MAX << 32,
+	      &resized);
+}
+
+unsigned bv_inflight_recover(struct bv_disk *disk, bool *resized)
+{
+	struct bv_state *state = disk->state;
+	unsigned found;
+
+	*resized = false;
+	/* What the dead held of the table itself would be in the way of
+	 * writing into it. */
+	for (unsigned index = 0; index < BV_SLOTS; index++)
+		if (atomic_load(&state->slot[index].space) == BV_SPACE_TABLE)
+			atomic_store(&state->slot[index].phase, BV_PHASE_FREE);
+	found = clear(disk, 0, 0, resized);
+	for (unsigned index = 0; index < BV_SLOTS; index++) {
+		atomic_store(&state->slot[index].phase, BV_PHASE_FREE);
+		atomic_store(&state->slot[index].waiters, 0);
+	}
+	for (unsigned word = 0; word < BV_SLOT_WORDS; word++)
+		atomic_store(&state->used[word], 0);
+	atomic_store(&state->words_used, 0);
+	return found;
+}

@@ -1,0 +1,253 @@
+/* state: see include/blkverify/state.h. */
+#include <errno.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+
+#include <blkverify/disk.h>
+#include <blkverify/own.h>
+#include <blkverify/state.h>
+#include <blkverify/text.h>
+
+#include "raw.h"
+
+_Static_assert(sizeof(struct bv_slot) == 128, "the layout is on disk");
+_Static_assert(sizeof(struct bv_past) == 64, "the layout is on disk");
+
+size_t bv_state_bytes(unsigned history_room)
+{
+	return sizeof(struct bv_state) + history_room * sizeof(struct bv_past);
+}
+
+/* Beside the shadow, as the contract names it. */
+static void name_beside(const struct bv_disk *disk, struct bv_text *path)
+{
+	text_clear(path);
+	text_add(path, disk->shadow);
+	text_add(path, ".bvstate");
+}
+
+/* Where nothing can be written beside it: the same name for every path to
+ * the same shadow. */
+static void name_in_memory(const struct stat *shadow, struct bv_text *path)
+{
+	bool block = S_ISBLK(shadow->st_mode);
+
+	text_clear(path);
+	text_add(path, "/dev/shm/blkverify-");
+	text_u64(path, block ? shadow->st_rdev : shadow->st_dev);
+	text_char(path, '-');
+	text_u64(path, block ? 0 : shadow->st_ino);
+	text_add(path, ".bvstate");
+}
+
+/* A file in a directory that others can write could be a trap. */
+static int check_owner(int fd)
+{
+	struct stat st;
+	int result = raw_fstat(fd, &st);
+
+	if (result < 0)
+		return result;
+	if (!S_ISREG(st.st_mode) || st.st_uid != raw_geteuid() ||
+	    st.st_nlink != 1)
+		return -EPERM;
+	return 0;
+}
+
+static int open_file(const char *path, int flags)
+{
+	int fd = raw_openat(AT_FDCWD, path,
+			    O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | flags,
+			    0600);
+	int result = fd < 0 ? fd : check_owner(fd);
+
+	if (result < 0 && fd >= 0)
+		raw_close(fd);
+	return result < 0 ? result : fd;
+}
+
+/* 1: nobody else has it. 0: we share it. */
+static int join(int fd)
+{
+	int result = raw_flock(fd, LOCK_EX | LOCK_NB);
+
+	if (result == 0)
+		return 1;
+	if (result != -EWOULDBLOCK)
+		return result;
+	do {
+		result = raw_flock(fd, LOCK_SH);
+	} while (result == -EINTR);
+	return result;
+}
+
+/* Every block must be there before the file is mapped: a store into a hole of
+ * a full file system is SIGBUS. */
+static int reserve(int fd, size_t bytes)
+{
+	static const unsigned char zeros[4096];
+	int result = raw_fallocate(fd, 0, 0, bytes);
+
+	if (result != -EOPNOTSUPP)
+		return result;
+	result = raw_ftruncate(fd, 0);
+	for (size_t done = 0; result == 0 && done < bytes;) {
+		size_t n = bytes - done < sizeof(zeros) ? bytes - done
+							: sizeof(zeros);
+		ssize_t put = raw_pwrite(fd, zeros, n, done);
+
+		if (put <= 0)
+			result = put < 0 ? (int)put : -EIO;
+		else
+			done += (size_t)put;
+	}
+	return result;
+}
+
+static struct bv_state *map(int fd, size_t bytes)
+{
+	return raw_mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+
+static bool usable(const struct bv_state *old, const struct stat *shadow)
+{
+	return old->magic == BV_STATE_MAGIC &&
+	       old->version == BV_STATE_VERSION &&
+	       old->shadow_inode ==
+		       (S_ISBLK(shadow->st_mode) ? shadow->st_rdev
+						 : shadow->st_ino);
+}
+
+/* What a former run left is kept (unknown ranges, operations in flight,
+ * history), what it counted is not. */
+static void renew(struct bv_state *state, unsigned history_room)
+{
+	if (state->history_room != history_room)
+		atomic_store(&state->history_next, 0);
+	state->history_room = history_room;
+	atomic_store(&state->processes, 0);
+	atomic_store(&state->reads, 0);
+	atomic_store(&state->read_bytes, 0);
+	atomic_store(&state->writes, 0);
+	atomic_store(&state->write_bytes, 0);
+	atomic_store(&state->mismatches, 0);
+	atomic_store(&state->errors, 0);
+	atomic_store(&state->unverified, 0);
+	atomic_store(&state->target_device, 0);
+	atomic_store(&state->target_inode, 0);
+}
+
+/* We are alone with the file: make it ours. */
+static int begin(int fd, unsigned history_room, const struct stat *shadow,
+		 struct bv_state **result)
+{
+	size_t bytes = bv_state_bytes(history_room);
+	struct stat st;
+	struct bv_state *state;
+	int error = raw_fstat(fd, &st);
+
+	if (error == 0 && (uint64_t)st.st_size < bv_state_bytes(0))
+		error = raw_ftruncate(fd, 0);
+	if (error == 0)
+		error = reserve(fd, bytes);
+	if (error < 0)
+		return error;
+	state = map(fd, bytes);
+	if (raw_is_error(state))
+		return (int)(long)state;
+	if (!usable(state, shadow)) {
+		memset(state, 0, bytes);
+		state->version = BV_STATE_VERSION;
+		state->history_room = history_room;
+		state->shadow_device = shadow->st_dev;
+		state->shadow_inode = S_ISBLK(shadow->st_mode) ?
+					      shadow->st_rdev : shadow->st_ino;
+		atomic_thread_fence(memory_order_seq_cst);
+		state->magic = BV_STATE_MAGIC;
+	}
+	renew(state, history_room);
+	*result = state;
+	return 0;
+}
+
+/* Others are using it: take it as it is. */
+static int share(int fd, const struct stat *shadow, struct bv_state **result)
+{
+	struct bv_state *state = map(fd, bv_state_bytes(0));
+	size_t bytes;
+
+	if (raw_is_error(state))
+		return (int)(long)state;
+	if (!usable(state, shadow)) {
+		raw_munmap(state, bv_state_bytes(0));
+		return -EBUSY;
+	}
+	bytes = bv_state_bytes(state->history_room);
+	raw_munmap(state, bv_state_bytes(0));
+	state = map(fd, bytes);
+	if (raw_is_error(state))
+		return (int)(long)state;
+	*result = state;
+	return 0;
+}
+
+static int attach_at(struct bv_disk *disk, const char *path, int flags,
+		     unsigned history_room, const struct stat *shadow,
+		     bool *alone)
+{
+	int fd = open_file(path, flags), result;
+
+	if (fd < 0)
+		return fd;
+	result = join(fd);
+	*alone = result == 1;
+	if (result >= 0)
+		result = *alone ? begin(fd, history_room, shadow, &disk->state)
+				: share(fd, shadow, &disk->state);
+	if (result < 0) {
+		if (*alone && flags & O_CREAT)
+			raw_unlinkat(AT_FDCWD, path, 0);
+		raw_close(fd);
+		return result;
+	}
+	return bv_own_adopt(fd, &disk->state_fd);
+}
+
+int bv_state_attach(struct bv_disk *disk, unsigned history_room, bool *alone,
+		    struct bv_text *why)
+{
+	static struct bv_text path;
+	struct stat shadow;
+	int result = raw_fstat(disk->shadow_fd, &shadow);
+
+	/* One that is in use in memory is joined there, whatever has become
+	 * of the place beside the shadow since. */
+	if (result == 0) {
+		name_in_memory(&shadow, &path);
+		result = attach_at(disk, path.bytes, 0, history_room, &shadow,
+				   alone);
+	}
+	if (result == -ENOENT && !disk->shadow_block) {
+		name_beside(disk, &path);
+		result = attach_at(disk, path.bytes, O_CREAT, history_room,
+				   &shadow, alone);
+	}
+	if (result < 0 && result != -EPERM && result != -EBUSY &&
+	    result != -ELOOP) {
+		name_in_memory(&shadow, &path);
+		result = attach_at(disk, path.bytes, O_CREAT, history_room,
+				   &shadow, alone);
+	}
+	if (result == 0)
+		return 0;
+	text_clear(why);
+	text_add(why, "state file ");
+	text_quoted(why, path.bytes);
+	text_add(why, result == -EPERM || result == -ELOOP ?
+			      ": not a regular file of this user's own" :
+		      result == -EBUSY ? ": in use by another version" : ": ");
+	if (result != -EPERM && result != -ELOOP && result != -EBUSY)
+		text_errno(why, -result);
+	return -1;
+}

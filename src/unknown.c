@@ -1,0 +1,221 @@
+/* unknown: see include/blkverify/unknown.h. */
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include <blkverify/disk.h>
+#include <blkverify/inflight.h>
+#include <blkverify/unknown.h>
+
+#include "raw.h"
+
+/* Looking is done without a lock: the valid table is overwritten only by the
+ * change after next, which the generation shows. */
+static uint32_t begin_look(const struct bv_disk *disk,
+			   const struct bv_unknown_table **table)
+{
+	uint32_t generation = atomic_load_explicit(
+		&disk->state->unknown_generation, memory_order_acquire);
+
+	*table = &disk->state->unknown[generation & 1];
+	return generation;
+}
+
+static bool end_look(const struct bv_disk *disk, uint32_t generation)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&disk->state->unknown_generation,
+				    memory_order_relaxed) == generation;
+}
+
+bool bv_unknown_any(const struct bv_disk *disk)
+{
+	const struct bv_unknown_table *table;
+
+	begin_look(disk, &table);
+	return table->count != 0;
+}
+
+bool bv_unknown_next(const struct bv_disk *disk, uint64_t start, uint64_t end,
+		     struct bv_extent *found)
+{
+	const struct bv_unknown_table *table;
+	uint32_t generation;
+	bool any;
+
+	do {
+		generation = begin_look(disk, &table);
+		any = false;
+		for (uint64_t i = 0; i < table->count && !any; i++) {
+			*found = table->extent[i];
+			any = found->start < end && found->end > start;
+		}
+	} while (!end_look(disk, generation));
+	if (found->start < start)
+		found->start = start;
+	if (found->end > end)
+		found->end = end;
+	return any;
+}
+
+uint64_t bv_unknown_count(const struct bv_disk *disk, uint64_t *bytes)
+{
+	const struct bv_unknown_table *table;
+	uint64_t size = atomic_load(&disk->state->size);
+
+	begin_look(disk, &table);
+	*bytes = 0;
+	for (uint64_t i = 0; i < table->count; i++) {
+		uint64_t end = table->extent[i].end;
+
+		/* An extent may reach past the end of the file. */
+		if (end > size)
+			end = size;
+		if (end > table->extent[i].start)
+			*bytes += end - table->extent[i].start;
+	}
+	return table->count;
+}
+
+/* Makes room for one more: the two neighbours with the smallest gap become
+ * one. Lasting wins, since it is the one that is never compared. */
+static void merge_closest(struct bv_unknown_table *t)
+{
+	uint64_t best = 0, gap = UINT64_MAX;
+
+	for (uint64_t i = 0; i + 1 < t->count; i++) {
+		uint64_t between = t->extent[i + 1].start - t->extent[i].end;
+
+		if (between < gap) {
+			gap = between;
+			best = i;
+		}
+	}
+	t->extent[best].end = t->extent[best + 1].end;
+	t->extent[best].lasting |= t->extent[best + 1].lasting;
+	for (uint64_t i = best + 1; i + 1 < t->count; i++)
+		t->extent[i] = t->extent[i + 1];
+	t->count--;
+}
+
+/* Extents come in ascending order; touching ones of a kind are joined. */
+static void append(struct bv_unknown_table *t, struct bv_extent e)
+{
+	struct bv_extent *last = t->count ? &t->extent[t->count - 1] : NULL;
+
+	if (e.start >= e.end)
+		return;
+	if (last && last->end >= e.start && last->lasting == e.lasting) {
+		if (e.end > last->end)
+			last->end = e.end;
+		return;
+	}
+	if (t->count == BV_UNKNOWN_EXTENTS)
+		merge_closest(t);
+	t->extent[t->count++] = e;
+}
+
+static void append_part(struct bv_unknown_table *t, struct bv_extent e,
+			uint64_t start, uint64_t end)
+{
+	if (e.start < start)
+		e.start = start;
+	if (e.end > end)
+		e.end = end;
+	append(t, e);
+}
+
+/* from with range in it, in one ascending pass; at is how much of range is
+ * in already. A lasting extent keeps its place, and a new one takes it. */
+static void add(struct bv_unknown_table *to, const struct bv_unknown_table *from,
+		struct bv_extent range)
+{
+	uint64_t at = range.start;
+
+	for (uint64_t i = 0; i < from->count; i++) {
+		struct bv_extent e = from->extent[i];
+
+		if (e.end <= range.start) {
+			append(to, e);
+		} else if (e.lasting && !range.lasting) {
+			append_part(to, range, at, e.start);
+			append(to, e);
+			at = e.end;
+		} else {
+			append_part(to, e, 0, range.start);
+			if (e.end > range.end) {
+				append_part(to, range, at, range.end);
+				at = range.end;
+			}
+			append_part(to, e, range.end, BV_TO_END);
+		}
+	}
+	append_part(to, range, at, range.end);
+}
+
+/* from without range; lasting extents stay. */
+static void drop(struct bv_unknown_table *to, const struct bv_unknown_table *from,
+		 struct bv_extent range)
+{
+	for (uint64_t i = 0; i < from->count; i++) {
+		struct bv_extent e = from->extent[i];
+
+		if (e.lasting) {
+			append(to, e);
+		} else {
+			append_part(to, e, 0, range.start);
+			append_part(to, e, range.end, BV_TO_END);
+		}
+	}
+}
+
+/* Builds the other table from the valid one and makes it the valid one.
+ * Signals stay out: a handler that came to change the table as well would
+ * find it ours. */
+static void change(struct bv_disk *disk, struct bv_extent range,
+		   void (*how)(struct bv_unknown_table *,
+			       const struct bv_unknown_table *,
+			       struct bv_extent))
+{
+	static const struct bv_claim claim = {
+		.space = BV_SPACE_TABLE, .exclusive = true, .start = 0, .end = 1,
+	};
+	struct bv_state *state = disk->state;
+	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+	struct bv_hold hold;
+	uint32_t generation;
+	struct bv_unknown_table *to;
+
+	if (bv_inflight_take(disk, &claim, &hold) < 0) {
+		/* A handler inside an operation that others wait behind:
+		 * they never wait for the table before their bytes, so the
+		 * owner of the table goes on and this ends. */
+		while (bv_inflight_take(disk, &claim, &hold) < 0)
+			raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	}
+	generation = atomic_load(&state->unknown_generation);
+	to = &state->unknown[(generation + 1) & 1];
+	to->count = 0;
+	how(to, &state->unknown[generation & 1], range);
+	atomic_store_explicit(&state->unknown_generation, generation + 1,
+			      memory_order_release);
+	bv_inflight_drop(&hold);
+	raw_sigmask(mask);
+}
+
+void bv_unknown_add(struct bv_disk *disk, uint64_t start, uint64_t end,
+		    bool lasting)
+{
+	struct bv_extent range = { start, end, lasting };
+
+	if (start < end)
+		change(disk, range, add);
+}
+
+void bv_unknown_remove(struct bv_disk *disk, uint64_t start, uint64_t end)
+{
+	struct bv_extent range = { start, end, false }, found;
+
+	if (start < end && bv_unknown_any(disk) &&
+	    bv_unknown_next(disk, start, end, &found))
+		change(disk, range, drop);
+}
