@@ -1,0 +1,75 @@
+/* disk: a pair, target and shadow, as one process knows it. */
+#ifndef BLKVERIFY_DISK_H
+#define BLKVERIFY_DISK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include <blkverify/config.h>
+#include <blkverify/state.h>
+
+/* What this process did on the pair, for the stats line. */
+struct bv_counters {
+	_Atomic uint64_t reads, read_bytes, writes, write_bytes;
+	_Atomic uint64_t mismatches, errors, unverified;
+};
+
+struct bv_disk {
+	const char *target, *shadow; /* absolute paths; config owns them */
+
+	/* Identity of the target: device and inode, or the device number of a
+	 * block device. Never the path. Valid once bound. */
+	atomic_bool bound;
+	bool block;
+	bool fixed;                  /* cannot grow: block device or FUSE */
+	dev_t device;
+	ino_t inode;
+
+	/* Descriptors of ours (own.h), -1 where there is none. */
+	int pin_fd;                  /* O_PATH: keeps the inode from reuse */
+	int parent_fd;               /* O_PATH: the target's directory, for a
+	                                target that does not exist yet */
+	int shadow_fd;
+	int state_fd;
+	const char *name;            /* the target's name in its directory */
+
+	bool shadow_block;
+	bool shadow_writable;
+	atomic_bool replaced;        /* said once: the path names another file */
+	atomic_bool opened;          /* this process did I/O on the target */
+
+	struct bv_state *state;
+	struct bv_counters count;
+};
+
+extern struct bv_disk bv_disk[BV_MAX_PAIRS];
+extern unsigned bv_disks;        /* how many; 0: the shim is inert */
+
+/* Opens the shadows and state files of all pairs, learns the targets'
+ * identity, recovers what a killed process left and says so on the log, and
+ * compares lengths. Returns 0, or -1 with one line in *why. Start only. */
+int bv_disk_start(const struct bv_config *config, struct bv_text *why);
+
+/* The pair whose target this is, or NULL. Binds a target that did not exist
+ * at start when st is the file that stands at its path now. */
+struct bv_disk *bv_disk_of(const struct stat *st);
+
+/* The pair whose target stands at path (relative to dirfd) or would be
+ * created there; flags 0 or AT_SYMLINK_NOFOLLOW. exists tells which. */
+struct bv_disk *bv_disk_at(int dirfd, const char *path, int flags,
+			   bool *exists);
+
+/* Is this file a shadow or state file of ours? The program must not be fed
+ * with it and it must not be the log. */
+bool bv_disk_is_own(const struct stat *st);
+
+/* The path of disk's target no longer names the target: says so, once. */
+void bv_disk_replaced(struct bv_disk *disk);
+
+/* The target's length in bytes by its path or device, without opening it, or
+ * a negative errno. */
+int64_t bv_disk_target_size(const struct bv_disk *disk);
+
+#endif

@@ -1,0 +1,31 @@
+/* shadow: I/O on the raw reference.
+ *
+ * By raw system calls on our own descriptor; whole transfers or an error.
+ * The shadow holds exactly state->size bytes as far as these functions are
+ * concerned. All return 0 or a negative errno and are async-signal-safe. A
+ * failure here is ours, never the program's.
+ */
+#ifndef BLKVERIFY_SHADOW_H
+#define BLKVERIFY_SHADOW_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct bv_disk;
+
+/* -ENODATA: the shadow is shorter than it was. */
+int bv_shadow_read(struct bv_disk *disk, void *bytes, size_t n, uint64_t offset);
+int bv_shadow_write(struct bv_disk *disk, const void *bytes, size_t n,
+		    uint64_t offset);
+
+/* Makes n bytes read as zero; extends the shadow where they lie past its
+ * end. Punches a hole where it can. */
+int bv_shadow_zero(struct bv_disk *disk, uint64_t offset, uint64_t n);
+
+/* Shadow on a block device: only its own length is accepted. */
+int bv_shadow_resize(struct bv_disk *disk, uint64_t length);
+
+/* Length in bytes, or a negative errno. */
+int64_t bv_shadow_size(const struct bv_disk *disk);
+
+#endif
