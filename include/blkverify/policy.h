@@ -1,0 +1,56 @@
+/* policy: what happens after something was found.
+ *
+ * The only place that knows BLKVERIFY_ON_MISMATCH, _ON_ERROR and
+ * _ON_UNVERIFIED. Functions return what the program's call is to return, or
+ * do not return at all.
+ */
+#ifndef BLKVERIFY_POLICY_H
+#define BLKVERIFY_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <blkverify/config.h>
+#include <blkverify/report.h>
+
+struct bv_disk;
+
+void bv_policy_start(const struct bv_config *config);
+
+/* Bytes of a sector, for reports. */
+unsigned bv_policy_sector_size(void);
+
+/* Reports the mismatch and acts on it. Returns -EIO when the call is to
+ * fail, 0 when the program goes on as if nothing had been found. m's pair,
+ * ids and sector size are filled in here. Signals are blocked meanwhile; one
+ * report at a time in a process. */
+int bv_policy_mismatch(struct bv_disk *disk, struct bv_mismatch *m);
+
+/* Is this a failure of the target's storage, rather than of the call? error
+ * is positive. */
+bool bv_policy_is_io_failure(int error);
+
+/* Is such a failure to be reported as a mismatch (or handed on)? */
+bool bv_policy_reports_errors(void);
+
+/* A transfer on disk's target cannot be verified. Says so, in one line that
+ * names call and target. Returns refusal (a negative errno) when the call is
+ * to fail with it, 0 when it is to go through; the caller then makes the
+ * range unknown. */
+int bv_policy_unverified(struct bv_disk *disk, const char *call, int refusal);
+
+/* Counts one without a line (it was said already). */
+void bv_policy_count_unverified(struct bv_disk *disk);
+
+/* The run cannot go on: says why and ends the process with status 125. */
+struct bv_text;
+void __attribute__((noreturn)) bv_policy_fatal(const struct bv_text *why);
+
+/* In the child after fork: nobody else is saying anything, and nothing has
+ * been done yet. */
+void bv_policy_forked(void);
+
+/* The stats lines, when they are wanted; once a process. */
+void bv_policy_stats(void);
+
+#endif

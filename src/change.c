@@ -1,0 +1,213 @@
+/* change: what alters a target without a write; see
+ * include/blkverify/verify.h. */
+#include <errno.h>
+
+#include <blkverify/disk.h>
+#include <blkverify/history.h>
+#include <blkverify/inflight.h>
+#include <blkverify/policy.h>
+#include <blkverify/shadow.h>
+#include <blkverify/thread.h>
+#include <blkverify/unknown.h>
+#include <blkverify/verify.h>
+
+#include "failure.h"
+#include "raw.h"
+#include "transfer.h"
+
+static uint64_t end_of(const struct bv_change *c)
+{
+	uint64_t end = c->offset + c->length;
+
+	return end < c->offset ? BV_TO_END : end;
+}
+
+static struct bv_claim claim_for(const struct bv_change *c, uint64_t size)
+{
+	struct bv_claim claim = {
+		.space = BV_SPACE_BYTES, .op = c->op, .exclusive = true,
+		.start = c->offset, .end = end_of(c),
+		.offset = c->offset, .length = c->length,
+	};
+
+	if (c->op == BV_OP_RESIZE && !c->grows) {
+		claim.start = c->length < size ? c->length : size;
+		claim.end = BV_TO_END;
+		claim.offset = claim.start;
+		claim.length = size - claim.start;
+	} else if (c->grows && end_of(c) > size) {
+		claim.start = c->offset < size ? c->offset : size;
+		claim.end = BV_TO_END;
+	}
+	return claim;
+}
+
+/* How long the file is holds only once the range is ours. */
+static int take_range(struct bv_disk *disk, const struct bv_change *c,
+		      struct bv_hold *hold)
+{
+	for (;;) {
+		uint64_t size = atomic_load(&disk->state->size);
+		struct bv_claim claim = claim_for(c, size);
+		int result = bv_inflight_take(disk, &claim, hold);
+
+		if (result < 0)
+			return result;
+		if (atomic_load(&disk->state->size) == size)
+			return 0;
+		bv_inflight_drop(hold);
+	}
+}
+
+static int resize_shadow(struct bv_disk *disk, uint64_t length)
+{
+	int result = bv_shadow_resize(disk, length);
+
+	atomic_store(&disk->state->size, length);
+	/* What is cut off is gone; what is grown later is zero. */
+	bv_unknown_remove(disk, length, BV_TO_END);
+	return result;
+}
+
+static int zero_shadow(struct bv_disk *disk, const struct bv_change *c)
+{
+	uint64_t size = atomic_load(&disk->state->size), end = end_of(c);
+	int result;
+
+	if (end > size && !c->grows)
+		end = size;
+	if (end <= c->offset)
+		return 0;
+	result = bv_shadow_zero(disk, c->offset, end - c->offset);
+	if (end > size)
+		atomic_store(&disk->state->size, end);
+	if (result == 0)
+		bv_unknown_remove(disk, c->offset, end);
+	return result;
+}
+
+/* The target has done it: the shadow follows. */
+static int follow(struct bv_disk *disk, const struct bv_change *c)
+{
+	uint64_t size = atomic_load(&disk->state->size);
+
+	switch (c->op) {
+	case BV_OP_ZERO:
+		return zero_shadow(disk, c);
+	case BV_OP_DISCARD:
+		bv_unknown_add(disk, c->offset, end_of(c), false);
+		return 0;
+	default:
+		if (!c->grows)
+			return resize_shadow(disk, c->length);
+		return end_of(c) > size ? resize_shadow(disk, end_of(c)) : 0;
+	}
+}
+
+static int change_range(struct bv_disk *disk, const struct bv_change *c,
+			struct bv_hold *hold)
+{
+	int result = c->apply(c);
+
+	if (result < 0)
+		return (int)bv_fail_change(disk, c->op, c->call, c->fd,
+					   c->offset, c->length, result, 0);
+	result = follow(disk, c);
+	if (result < 0)
+		result = bv_fail_shadow(disk, c->op, c->call, c->fd, c->offset,
+					c->length, result);
+	if (bv_inflight_disturbed(hold))
+		bv_unknown_add(disk, c->offset, end_of(c), false);
+	return result;
+}
+
+int bv_change(struct bv_disk *disk, const struct bv_change *c)
+{
+	struct bv_hold hold;
+	int result = 0;
+
+	/* The kernel refuses these before it does anything. */
+	if ((int64_t)c->offset < 0 || (int64_t)c->length < 0 ||
+	    (c->length == 0 && c->op != BV_OP_RESIZE) ||
+	    c->offset + c->length > (uint64_t)INT64_MAX)
+		return c->apply(c);
+	if (!disk->shadow_writable)
+		result = bv_policy_unverified(disk, c->call, -EROFS);
+	if (result < 0)
+		return result;
+	bv_thread_enter();
+	atomic_store(&disk->opened, true);
+	if (take_range(disk, c, &hold) < 0)
+		result = bv_transfer_stuck(disk, c->call);
+	else
+		result = change_range(disk, c, &hold);
+	bv_inflight_drop(&hold);
+	bv_thread_leave();
+	bv_history_add(disk, c->op, c->offset, c->length, result);
+	return result;
+}
+
+int bv_change_blindly(struct bv_disk *disk, const struct bv_change *c)
+{
+	struct bv_claim claim = {
+		.space = BV_SPACE_BYTES, .op = BV_OP_DISCARD, .exclusive = true,
+		.start = 0, .end = BV_TO_END,
+		.offset = c->offset, .length = c->length,
+	};
+	struct bv_hold hold;
+	int64_t length;
+	int result;
+
+	bv_thread_enter();
+	if (bv_inflight_take(disk, &claim, &hold) < 0) {
+		bv_thread_leave();
+		return bv_transfer_stuck(disk, c->call);
+	}
+	result = c->apply(c);
+	length = bv_disk_target_size(disk);
+	if (length >= 0 && (uint64_t)length != atomic_load(&disk->state->size) &&
+	    bv_shadow_resize(disk, (uint64_t)length) == 0)
+		atomic_store(&disk->state->size, (uint64_t)length);
+	bv_unknown_add(disk, c->offset, end_of(c), false);
+	bv_inflight_drop(&hold);
+	bv_thread_leave();
+	return result;
+}
+
+void bv_change_lasting(struct bv_disk *disk, uint64_t offset, uint64_t length)
+{
+	uint64_t end = offset + length;
+
+	bv_unknown_add(disk, offset, end < offset ? BV_TO_END : end, true);
+}
+
+int bv_flush(struct bv_disk *disk, const char *call, int fd, int result)
+{
+	if (result == 0 || !bv_policy_is_io_failure(-result))
+		return result;
+	/* Pages that could not be written may have been dropped: anything
+	 * written since the last flush may have gone back. */
+	bv_unknown_add(disk, 0, atomic_load(&disk->state->size), false);
+	if (!bv_policy_reports_errors())
+		return result;
+	return (int)bv_fail_return(disk, BV_OP_FLUSH, call, fd, 0, 0, result, 0);
+}
+
+int64_t bv_seek(struct bv_disk *disk, int fd, int64_t offset, int whence)
+{
+	static const struct bv_claim claim = {
+		.space = BV_SPACE_POSITION, .exclusive = true,
+		.start = 0, .end = 1,
+	};
+	struct bv_hold hold;
+	int64_t result;
+
+	bv_thread_enter();
+	bv_inflight_take(disk, &claim, &hold);
+	result = bv_target.lseek(fd, offset, whence);
+	if (result < 0)
+		result = -errno;
+	bv_inflight_drop(&hold);
+	bv_thread_leave();
+	return result;
+}

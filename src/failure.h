@@ -1,0 +1,33 @@
+/* failure: what verify.c and change.c do when target or shadow fail. Private
+ * to the engine; src/failure.c has the bodies. */
+#ifndef BV_FAILURE_H
+#define BV_FAILURE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <blkverify/op.h>
+
+struct bv_disk;
+
+/* The shadow failed with error (a negative errno) at [offset, offset +
+ * length): reported as ours; the range is unknown from now on. Returns -EIO
+ * when the call is to fail, else 0. */
+int bv_fail_shadow(struct bv_disk *disk, enum bv_op op, const char *call,
+		   int fd, uint64_t offset, uint64_t length, int error);
+
+/* The target returned got where the shadow says expected: reported, unless
+ * the fd turns out not to be the target. Returns what the call is to return. */
+ssize_t bv_fail_return(struct bv_disk *disk, enum bv_op op, const char *call,
+		       int fd, uint64_t offset, uint64_t length, ssize_t got,
+		       ssize_t expected);
+
+/* The target failed to change [offset, offset + length): what is there now,
+ * and how long the file is, has to be learnt. got is the negative errno;
+ * expected is what success would have returned. Holds the range. Returns
+ * what the call is to return. */
+ssize_t bv_fail_change(struct bv_disk *disk, enum bv_op op, const char *call,
+		       int fd, uint64_t offset, uint64_t length, ssize_t got,
+		       ssize_t expected);
+
+#endif

@@ -1,0 +1,266 @@
+/* policy: see include/blkverify/policy.h. */
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include <blkverify/disk.h>
+#include <blkverify/history.h>
+#include <blkverify/log.h>
+#include <blkverify/policy.h>
+#include <blkverify/thread.h>
+
+#include "raw.h"
+
+static enum bv_on_mismatch on_mismatch;
+static enum bv_on_error on_error;
+static enum bv_on_unverified on_unverified;
+static unsigned sector_size = 512;
+static bool stats;
+
+/* One line at a time: the texts below are static. The holder blocks signals,
+ * so a handler of its own thread cannot want it. */
+static _Atomic uint32_t saying;
+
+static raw_sigset begin_saying(void)
+{
+	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+
+	while (atomic_exchange(&saying, 1))
+		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	return mask;
+}
+
+static void end_saying(raw_sigset mask)
+{
+	atomic_store(&saying, 0);
+	raw_sigmask(mask);
+}
+
+void bv_policy_start(const struct bv_config *config)
+{
+	on_mismatch = config->on_mismatch;
+	on_error = config->on_error;
+	on_unverified = config->on_unverified;
+	sector_size = config->sector_size;
+	stats = config->stats;
+}
+
+unsigned bv_policy_sector_size(void)
+{
+	return sector_size;
+}
+
+/* As abort(3): whatever the program has made of SIGABRT, the process ends by
+ * it. */
+static void __attribute__((noreturn)) die(void)
+{
+	struct {
+		void (*handler)(int);
+		unsigned long flags;
+		void (*restorer)(void);
+		uint64_t mask;
+	} standard = { .handler = SIG_DFL };
+	int tid = raw_gettid(), pid = raw_getpid();
+
+	raw_sigmask(~RAW_SIGNAL(SIGABRT));
+	raw_tgkill(pid, tid, SIGABRT);
+	raw_call(SYS_rt_sigaction, SIGABRT, (long)&standard, 0,
+		 sizeof(raw_sigset), 0, 0);
+	raw_tgkill(pid, tid, SIGABRT);
+	raw_exit(127);
+}
+
+static int act(void)
+{
+	switch (on_mismatch) {
+	case BV_MISMATCH_EXIT:
+		raw_exit(1);
+	case BV_MISMATCH_EIO:
+		return -EIO;
+	case BV_MISMATCH_LOG:
+		return 0;
+	case BV_MISMATCH_STOP:
+		raw_kill(raw_getpid(), SIGSTOP);
+		die();
+	case BV_MISMATCH_ABORT:
+		break;
+	}
+	die();
+}
+
+/* What is remembered of operations that changed the bytes in question. */
+static void tell_history(const struct bv_mismatch *m)
+{
+	static struct bv_text line;
+	const struct bv_disk *disk = m->history_data;
+	struct bv_past past = { 0 };
+	uint64_t sequence = 0, start = m->offset, end = m->offset + m->length;
+
+	for (int told = 0; told < 8; told++) {
+		if (!bv_history_before(disk, sequence, start, end, &past))
+			return;
+		sequence = past.sequence;
+		text_clear(&line);
+		text_add(&line, told ? "  and before it: " : "  changed by: ");
+		text_add(&line, bv_op_name((enum bv_op)past.op));
+		text_add(&line, " offset=");
+		text_u64(&line, past.offset);
+		text_add(&line, " length=");
+		text_u64(&line, past.length);
+		text_add(&line, " result=");
+		text_i64(&line, past.result);
+		text_add(&line, " process ");
+		text_i64(&line, past.pid);
+		text_add(&line, " thread ");
+		text_i64(&line, past.tid);
+		text_add(&line, ", operation ");
+		text_u64(&line, past.sequence);
+		text_add(&line, ", ");
+		text_u64(&line, past.time / 1000000000u);
+		text_add(&line, " s since 1970");
+		bv_log_line(&line);
+	}
+}
+
+int bv_policy_mismatch(struct bv_disk *disk, struct bv_mismatch *m)
+{
+	raw_sigset mask = begin_saying();
+
+	m->target = disk->target;
+	m->shadow = disk->shadow;
+	m->pid = raw_getpid();
+	m->tid = raw_gettid();
+	m->sector_size = sector_size;
+	m->history = tell_history;
+	m->history_data = disk;
+	atomic_fetch_add(m->difference == BV_DIFFERENCE_SHADOW ?
+				 &disk->count.errors : &disk->count.mismatches, 1);
+	atomic_fetch_add(m->difference == BV_DIFFERENCE_SHADOW ?
+				 &disk->state->errors : &disk->state->mismatches,
+			 1);
+	bv_report_mismatch(m);
+	end_saying(mask);
+	return act();
+}
+
+bool bv_policy_is_io_failure(int error)
+{
+	switch (error) {
+	case EIO:
+	case ENOSPC:
+	case EDQUOT:
+	case ENXIO:
+	case ENODEV:
+	case EROFS:
+	case EREMOTEIO:
+	case EBADMSG:
+	case EUCLEAN:
+	case ESTALE:
+	case ENOLINK:
+	case ETIMEDOUT:
+	case ENOTCONN:
+	case ECONNABORTED:
+	case ECONNREFUSED:
+	case EHOSTDOWN:
+	case ENOMEDIUM:
+	case ENODATA:
+	case EILSEQ:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool bv_policy_reports_errors(void)
+{
+	return on_error == BV_ERROR_MISMATCH;
+}
+
+void bv_policy_count_unverified(struct bv_disk *disk)
+{
+	atomic_fetch_add(&disk->count.unverified, 1);
+	atomic_fetch_add(&disk->state->unverified, 1);
+}
+
+int bv_policy_unverified(struct bv_disk *disk, const char *call, int refusal)
+{
+	static struct bv_text line;
+	raw_sigset mask = begin_saying();
+
+	bv_policy_count_unverified(disk);
+	text_clear(&line);
+	text_add(&line, call);
+	text_add(&line, on_unverified == BV_UNVERIFIED_WARN ?
+				" let through unverified: " : " refused: ");
+	text_quoted(&line, disk->target);
+	text_add(&line, ": cannot be verified");
+	if (on_unverified == BV_UNVERIFIED_REFUSE) {
+		text_add(&line, ", fails with ");
+		text_errno(&line, -refusal);
+	}
+	bv_log_line(&line);
+	end_saying(mask);
+	if (on_unverified == BV_UNVERIFIED_ABORT)
+		die();
+	return on_unverified == BV_UNVERIFIED_WARN ? 0 : refusal;
+}
+
+void bv_policy_fatal(const struct bv_text *why)
+{
+	bv_log_line(why);
+	raw_exit(125);
+}
+
+void bv_policy_forked(void)
+{
+	atomic_store(&saying, 0);
+	for (unsigned i = 0; i < bv_disks; i++) {
+		struct bv_counters *count = &bv_disk[i].count;
+
+		atomic_store(&bv_disk[i].opened, false);
+		atomic_store(&count->reads, 0);
+		atomic_store(&count->read_bytes, 0);
+		atomic_store(&count->writes, 0);
+		atomic_store(&count->write_bytes, 0);
+		atomic_store(&count->mismatches, 0);
+		atomic_store(&count->errors, 0);
+		atomic_store(&count->unverified, 0);
+	}
+}
+
+static void add_count(struct bv_text *line, const char *name, uint64_t value)
+{
+	text_char(line, ' ');
+	text_add(line, name);
+	text_char(line, '=');
+	text_u64(line, value);
+}
+
+void bv_policy_stats(void)
+{
+	static struct bv_text line;
+	static atomic_int said_by;
+
+	/* Once a process: exit(3) may be followed by _exit(2), and a child
+	 * of fork has its own to say. */
+	if (!stats || atomic_exchange(&said_by, bv_pid) == bv_pid)
+		return;
+	for (unsigned i = 0; i < bv_disks; i++) {
+		const struct bv_disk *disk = &bv_disk[i];
+
+		if (!atomic_load(&disk->opened))
+			continue;
+		text_clear(&line);
+		text_add(&line, "stats target=");
+		text_quoted(&line, disk->target);
+		add_count(&line, "reads", atomic_load(&disk->count.reads));
+		add_count(&line, "read_bytes", atomic_load(&disk->count.read_bytes));
+		add_count(&line, "writes", atomic_load(&disk->count.writes));
+		add_count(&line, "write_bytes", atomic_load(&disk->count.write_bytes));
+		add_count(&line, "mismatches", atomic_load(&disk->count.mismatches));
+		add_count(&line, "errors", atomic_load(&disk->count.errors));
+		add_count(&line, "unverified", atomic_load(&disk->count.unverified));
+		bv_log_line(&line);
+	}
+}

@@ -1,0 +1,124 @@
+/* transfer: see transfer.h. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include <blkverify/disk.h>
+#include <blkverify/policy.h>
+#include <blkverify/thread.h>
+
+#include "raw.h"
+#include "transfer.h"
+
+struct bv_target_io bv_target;
+
+/* As the kernel checks it (import_iovec, Linux 6.1): a negative length is
+ * EINVAL, a sum past MAX_RW_COUNT is cut. The list may be at a bad address,
+ * or change under us, so it is copied first. */
+static int load_segments(struct bv_transfer *t)
+{
+	const struct bv_request *request = t->request;
+	size_t bytes = (size_t)request->count * sizeof(struct iovec);
+	struct iovec *iov = t->buffer->iov;
+	uintptr_t alignment = 0;
+
+	if (bv_user_copy_in(iov, request->iov, bytes) < bytes)
+		return -EFAULT;
+	for (int i = 0; i < request->count; i++) {
+		if (iov[i].iov_len > SSIZE_MAX)
+			return -EINVAL;
+		if (iov[i].iov_len > BV_TRANSFER_MOST - t->total)
+			iov[i].iov_len = BV_TRANSFER_MOST - t->total;
+		t->total += iov[i].iov_len;
+		alignment |= (uintptr_t)iov[i].iov_base;
+		if (request->count > 1)
+			alignment |= iov[i].iov_len;
+	}
+	/* O_DIRECT checks addresses and lengths of all segments alike, so one
+	 * buffer misaligned as they are together gets the same answer. */
+	t->bytes = t->buffer->target + (alignment & 4095);
+	t->cursor = (struct bv_cursor){ iov, request->count, 0 };
+	return 0;
+}
+
+static int find_offset(struct bv_transfer *t)
+{
+	static const struct bv_claim claim = {
+		.space = BV_SPACE_POSITION, .exclusive = true,
+		.start = 0, .end = 1,
+	};
+	int64_t now = t->request->offset;
+	int result;
+
+	if (t->request->position) {
+		result = bv_inflight_take(t->disk, &claim, &t->position);
+		if (result < 0)
+			return bv_transfer_stuck(t->disk, t->request->call);
+		now = bv_target.lseek(t->request->fd, 0, SEEK_CUR);
+		if (now < 0)
+			return -errno;
+	}
+	t->offset = (uint64_t)now;
+	return 0;
+}
+
+int bv_transfer_stuck(struct bv_disk *disk, const char *call)
+{
+	bv_policy_unverified(disk, call, -EAGAIN);
+	return -EAGAIN;
+}
+
+int bv_transfer_begin(struct bv_transfer *t, struct bv_disk *disk,
+		      const struct bv_request *request)
+{
+	int result;
+
+	bv_thread_enter();
+	*t = (struct bv_transfer){
+		.disk = disk, .request = request,
+		.position = { .disk = disk, .slot = -1 },
+		.range = { .disk = disk, .slot = -1 },
+	};
+	if (!atomic_load_explicit(&disk->opened, memory_order_relaxed) &&
+	    !atomic_exchange(&disk->opened, true))
+		atomic_fetch_add(&disk->state->processes, 1);
+	t->buffer = bv_buffer_get();
+	result = load_segments(t);
+	return result < 0 ? result : find_offset(t);
+}
+
+ssize_t bv_transfer_end(struct bv_transfer *t, ssize_t result)
+{
+	bv_inflight_drop(&t->range);
+	if (t->position.slot >= 0 && result > 0)
+		bv_target.lseek(t->request->fd,
+				(off64_t)t->offset + result, SEEK_SET);
+	bv_inflight_drop(&t->position);
+	bv_buffer_put(t->buffer);
+	bv_thread_leave();
+	return result;
+}
+
+ssize_t bv_transfer_read(struct bv_transfer *t, size_t n, uint64_t offset)
+{
+	const struct bv_request *request = t->request;
+	struct iovec iov = { t->bytes, n };
+	ssize_t got = request->flags ?
+		bv_target.preadv2(request->fd, &iov, 1, (off64_t)offset,
+				  request->flags) :
+		bv_target.pread(request->fd, t->bytes, n, (off64_t)offset);
+
+	return got < 0 ? -errno : got;
+}
+
+ssize_t bv_transfer_write(struct bv_transfer *t, size_t n, uint64_t offset)
+{
+	const struct bv_request *request = t->request;
+	struct iovec iov = { t->bytes, n };
+	ssize_t put = request->flags ?
+		bv_target.pwritev2(request->fd, &iov, 1, (off64_t)offset,
+				   request->flags) :
+		bv_target.pwrite(request->fd, t->bytes, n, (off64_t)offset);
+
+	return put < 0 ? -errno : put;
+}

@@ -1,0 +1,277 @@
+/* verify: the verified read; see include/blkverify/verify.h. */
+#include <errno.h>
+#include <linux/fs.h>
+#include <sched.h>
+
+#include <blkverify/compare.h>
+#include <blkverify/disk.h>
+#include <blkverify/fdmap.h>
+#include <blkverify/history.h>
+#include <blkverify/policy.h>
+#include <blkverify/shadow.h>
+#include <blkverify/unknown.h>
+
+#include "failure.h"
+#include "raw.h"
+#include "transfer.h"
+
+/* What comparing one piece came to, where it is not a count or an errno. */
+#define AGAIN (-4096)        /* a signal handler came in between */
+#define NOT_OURS (-4097)     /* the descriptor is not the target any more */
+
+static uint64_t should_return(const struct bv_disk *disk, uint64_t offset,
+			      uint64_t n)
+{
+	uint64_t size = atomic_load_explicit(&disk->state->size,
+					     memory_order_acquire);
+
+	if (offset >= size)
+		return 0;
+	return n < size - offset ? n : size - offset;
+}
+
+/* Reads target and shadow once more around the first difference, under the
+ * same hold, to tell a cable from a platter. The caller has the only report
+ * in progress in this process to itself only later, so the bytes live on a
+ * lock of their own. Only [start, end) is ours to judge. */
+static enum bv_persistence look_again(struct bv_transfer *t, uint64_t start,
+				      uint64_t end, uint64_t difference)
+{
+	enum { WINDOW = 4096 };
+	static _Alignas(4096) unsigned char target[WINDOW], shadow[WINDOW];
+	static _Atomic int busy;
+	uint64_t window = difference & ~(uint64_t)(WINDOW - 1);
+	enum bv_persistence result = BV_UNTOLD;
+	ssize_t got;
+
+	if (atomic_exchange(&busy, 1))
+		return BV_UNTOLD;
+	got = bv_target.pread(t->request->fd, target, WINDOW, (off64_t)window);
+	if (start < window)
+		start = window;
+	if (got > 0 && end > window + (uint64_t)got)
+		end = window + (uint64_t)got;
+	if (got > 0 && end > start &&
+	    bv_shadow_read(t->disk, shadow, end - start, start) == 0)
+		result = bv_compare_first(target + (start - window), shadow,
+					  end - start) < end - start ?
+				 BV_LASTING : BV_TRANSIENT;
+	atomic_store(&busy, 0);
+	return result;
+}
+
+/* [start, end) of the target, at actual, against the shadow. Returns 0, a
+ * negative errno for the program, AGAIN or NOT_OURS. */
+static int compare_known(struct bv_transfer *t, const unsigned char *actual,
+			 uint64_t start, uint64_t end)
+{
+	const struct bv_request *request = t->request;
+	size_t n = end - start, first;
+	struct bv_mismatch m;
+	int result;
+
+	if (n == 0)
+		return 0;
+	result = bv_shadow_read(t->disk, t->buffer->shadow, n, start);
+	if (result < 0)
+		return bv_fail_shadow(t->disk, BV_OP_READ, request->call,
+				      request->fd, start, n, result);
+	first = bv_compare_first(actual, t->buffer->shadow, n);
+	if (first == n)
+		return 0;
+	if (bv_inflight_disturbed(&t->range))
+		return AGAIN;
+	if (bv_fd_learn(request->fd) != t->disk)
+		return NOT_OURS;
+	m = (struct bv_mismatch){
+		.difference = BV_DIFFERENCE_CONTENTS, .op = BV_OP_READ,
+		.call = request->call, .fd = request->fd,
+		.offset = t->offset, .length = t->total,
+		.actual = actual, .should = t->buffer->shadow,
+		.data_offset = start, .data_length = n,
+		.persistence = look_again(t, start, end, start + first),
+	};
+	return bv_policy_mismatch(t->disk, &m);
+}
+
+/* The contents of an unknown extent become what the target says they are. */
+static int learn(struct bv_transfer *t, const unsigned char *actual,
+		 const struct bv_extent *e)
+{
+	int result;
+
+	if (e->lasting || !t->disk->shadow_writable)
+		return 0;
+	result = bv_shadow_write(t->disk, actual, e->end - e->start, e->start);
+	if (result < 0)
+		return bv_fail_shadow(t->disk, BV_OP_READ, t->request->call,
+				      t->request->fd, e->start,
+				      e->end - e->start, result);
+	bv_unknown_remove(t->disk, e->start, e->end);
+	return 0;
+}
+
+/* n bytes of the target at offset, in t->bytes: what is known is compared,
+ * the rest learnt. */
+static int compare_piece(struct bv_transfer *t, uint64_t offset, size_t n)
+{
+	const unsigned char *actual = t->bytes;
+	uint64_t at = offset, end = offset + n;
+	struct bv_extent e;
+	int result = 0;
+
+	while (at < end && result == 0 && bv_unknown_any(t->disk) &&
+	       bv_unknown_next(t->disk, at, end, &e)) {
+		result = compare_known(t, actual + (at - offset), at, e.start);
+		if (result == 0)
+			result = learn(t, actual + (e.start - offset), &e);
+		at = e.end;
+	}
+	if (at < end && result == 0)
+		result = compare_known(t, actual + (at - offset), at, end);
+	return result;
+}
+
+/* A read may be short for reasons of its own (a signal, RWF_NOWAIT): asking
+ * for the rest tells that from an end of file that should not be there. */
+static ssize_t complete(struct bv_transfer *t, size_t n, uint64_t offset,
+			ssize_t got, ssize_t expected, bool *ended)
+{
+	*ended = false;
+	while (got >= 0 && got < expected) {
+		unsigned char *begin = t->bytes;
+		ssize_t more;
+
+		t->bytes += got;
+		more = bv_transfer_read(t, n - (size_t)got,
+					offset + (uint64_t)got);
+		t->bytes = begin;
+		*ended = more == 0;
+		if (more <= 0)
+			break;
+		got += more;
+	}
+	return got;
+}
+
+/* The target's answer where it is not what the shadow would give. */
+static ssize_t odd_return(struct bv_transfer *t, uint64_t offset, size_t n,
+			  ssize_t got, ssize_t expected)
+{
+	const struct bv_request *request = t->request;
+
+	if (got < 0) {
+		if (!bv_policy_is_io_failure((int)-got))
+			return got;
+		/* Past the end of a device or a served image. */
+		if (expected == 0 && t->disk->fixed)
+			return got;
+		if (!bv_policy_reports_errors()) {
+			bv_unknown_add(t->disk, offset, offset + n, false);
+			return got;
+		}
+	}
+	return bv_fail_return(t->disk, BV_OP_READ, request->call, request->fd,
+			      offset, n, got, expected);
+}
+
+/* One piece: the target's bytes into t->bytes, compared. Returns the count
+ * for the program or a negative errno. */
+static ssize_t read_piece(struct bv_transfer *t, size_t n, uint64_t offset)
+{
+	ssize_t got, expected;
+	bool ended;
+	int result;
+
+	do {
+		bv_inflight_disturbed(&t->range);
+		expected = (ssize_t)should_return(t->disk, offset, n);
+		got = bv_transfer_read(t, n, offset);
+		got = complete(t, n, offset, got, expected, &ended);
+		result = 0;
+		if (got < 0 || got > expected || ended) {
+			if (bv_inflight_disturbed(&t->range))
+				continue;
+			got = odd_return(t, offset, n, got, expected);
+			if (got < 0)
+				return got;
+		}
+		result = compare_piece(t, offset, (size_t)(got < expected ?
+							   got : expected));
+	} while (result == AGAIN);
+	return result < 0 && result != NOT_OURS ? result : got;
+}
+
+/* Shared, unless something in the range has to be learnt. */
+static int take_range(struct bv_transfer *t)
+{
+	struct bv_claim claim = {
+		.space = BV_SPACE_BYTES, .op = BV_OP_READ,
+		.start = t->offset, .end = t->offset + t->total,
+		.offset = t->offset, .length = t->total,
+	};
+	struct bv_extent e;
+	int result = bv_inflight_take(t->disk, &claim, &t->range);
+
+	if (result < 0 || !bv_unknown_any(t->disk) ||
+	    !bv_unknown_next(t->disk, claim.start, claim.end, &e))
+		return result;
+	bv_inflight_drop(&t->range);
+	claim.exclusive = true;
+	return bv_inflight_take(t->disk, &claim, &t->range);
+}
+
+static ssize_t read_pieces(struct bv_transfer *t)
+{
+	size_t done = 0;
+
+	do {
+		size_t n = t->total - done < BV_PIECE ? t->total - done
+						      : BV_PIECE;
+		uint64_t offset = t->offset + done;
+		ssize_t got = read_piece(t, n, offset);
+		size_t given;
+
+		if (got < 0)
+			return done ? (ssize_t)done : got;
+		given = bv_user_scatter(&t->cursor, t->bytes, (size_t)got);
+		done += given;
+		if (given < (size_t)got)
+			return done ? (ssize_t)done : -EFAULT;
+		if ((size_t)got < n)
+			break;
+	} while (done < t->total);
+	return (ssize_t)done;
+}
+
+static ssize_t read_range(struct bv_transfer *t)
+{
+	ssize_t result;
+
+	/* The kernel refuses these before it moves a byte. */
+	if ((int64_t)t->offset < 0 ||
+	    t->total > (uint64_t)INT64_MAX - t->offset)
+		return bv_transfer_read(t, t->total, t->offset);
+	if (take_range(t) < 0)
+		return bv_transfer_stuck(t->disk, t->request->call);
+	result = read_pieces(t);
+	if (result >= 0) {
+		atomic_fetch_add_explicit(&t->disk->count.reads, 1,
+					  memory_order_relaxed);
+		atomic_fetch_add_explicit(&t->disk->count.read_bytes,
+					  (uint64_t)result,
+					  memory_order_relaxed);
+	}
+	bv_history_add(t->disk, BV_OP_READ, t->offset, t->total, result);
+	return result;
+}
+
+ssize_t bv_read(struct bv_disk *disk, const struct bv_request *request)
+{
+	struct bv_transfer t;
+	ssize_t result = bv_transfer_begin(&t, disk, request);
+
+	if (result == 0)
+		result = read_range(&t);
+	return bv_transfer_end(&t, result);
+}

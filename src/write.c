@@ -1,0 +1,155 @@
+/* write: the mirrored write; see include/blkverify/verify.h. */
+#include <errno.h>
+#include <linux/fs.h>
+
+#include <blkverify/disk.h>
+#include <blkverify/history.h>
+#include <blkverify/policy.h>
+#include <blkverify/shadow.h>
+#include <blkverify/thread.h>
+#include <blkverify/unknown.h>
+
+#include "failure.h"
+#include "raw.h"
+#include "transfer.h"
+
+/* Linux 6.9; headers of Debian 12 are older. */
+#ifndef RWF_NOAPPEND
+#define RWF_NOAPPEND 0x20
+#endif
+
+/* With O_APPEND the offset given counts for nothing, to pwrite neither (see
+ * BUGS in pwrite(2)). The flag belongs to the open description, which
+ * another process may share and change, so it is asked for each time. */
+static bool appends(const struct bv_request *request)
+{
+	int flags;
+
+	if (request->flags & RWF_APPEND)
+		return true;
+	if (request->flags & RWF_NOAPPEND)
+		return false;
+	flags = raw_fcntl(request->fd, F_GETFL, 0);
+	return flags >= 0 && flags & O_APPEND;
+}
+
+/* Exclusive, and to the end of the file where the write extends it: how long
+ * the file is holds only once the range is ours. */
+static int take_range(struct bv_transfer *t, bool append)
+{
+	for (;;) {
+		uint64_t size = atomic_load(&t->disk->state->size), now;
+		uint64_t start = append ? size : t->offset;
+		bool extends = start + t->total > size;
+		struct bv_claim claim = {
+			.space = BV_SPACE_BYTES, .op = BV_OP_WRITE,
+			.exclusive = true,
+			.start = start < size ? start : size,
+			.end = extends ? BV_TO_END : start + t->total,
+			.offset = start, .length = t->total,
+		};
+		int result = bv_inflight_take(t->disk, &claim, &t->range);
+
+		if (result < 0)
+			return result;
+		now = atomic_load(&t->disk->state->size);
+		if (append ? now == size :
+		    extends ? now >= claim.start : claim.end <= now) {
+			t->offset = start;
+			return 0;
+		}
+		bv_inflight_drop(&t->range);
+	}
+}
+
+/* put bytes of t->bytes are on the target at offset. Returns 0, or what the
+ * call is to fail with. */
+static int mirror(struct bv_transfer *t, uint64_t offset, size_t put)
+{
+	struct bv_disk *disk = t->disk;
+	const struct bv_request *request = t->request;
+	uint64_t end = offset + put;
+	int result = bv_shadow_write(disk, t->bytes, put, offset);
+
+	if (end > atomic_load(&disk->state->size))
+		atomic_store(&disk->state->size, end);
+	if (result < 0)
+		return bv_fail_shadow(disk, BV_OP_WRITE, request->call,
+				      request->fd, offset, put, result);
+	bv_unknown_remove(disk, offset, end);
+	/* A handler wrote in between: which of the two came last is not the
+	 * same on both sides. */
+	if (bv_inflight_disturbed(&t->range))
+		bv_unknown_add(disk, offset, end, false);
+	return 0;
+}
+
+static ssize_t write_pieces(struct bv_transfer *t)
+{
+	const struct bv_request *request = t->request;
+	size_t done = 0;
+
+	do {
+		size_t n = t->total - done < BV_PIECE ? t->total - done
+						      : BV_PIECE;
+		size_t had = bv_user_gather(t->bytes, &t->cursor, n);
+		uint64_t offset = t->offset + done;
+		ssize_t put;
+		int result;
+
+		if (had == 0 && n > 0)
+			return done ? (ssize_t)done : -EFAULT;
+		put = bv_transfer_write(t, had, offset);
+		if (put < 0)
+			put = bv_fail_change(t->disk, BV_OP_WRITE,
+					     request->call, request->fd,
+					     offset, had, put, (ssize_t)had);
+		if (put < 0)
+			return done ? (ssize_t)done : put;
+		result = put > 0 ? mirror(t, offset, (size_t)put) : 0;
+		if (result < 0)
+			return result;
+		done += (size_t)put;
+		if ((size_t)put < n)
+			break;
+	} while (done < t->total);
+	return (ssize_t)done;
+}
+
+static ssize_t write_range(struct bv_transfer *t)
+{
+	bool append = appends(t->request);
+	ssize_t result;
+
+	/* The kernel refuses these before it moves a byte. */
+	if (!append && ((int64_t)t->offset < 0 ||
+			t->total > (uint64_t)INT64_MAX - t->offset))
+		return bv_transfer_write(t, t->total, t->offset);
+	if (!t->disk->shadow_writable && t->total > 0) {
+		result = bv_policy_unverified(t->disk, t->request->call, -EROFS);
+		if (result < 0)
+			return result;
+	}
+	if (take_range(t, append) < 0)
+		return bv_transfer_stuck(t->disk, t->request->call);
+	result = write_pieces(t);
+	if (result >= 0) {
+		atomic_fetch_add_explicit(&t->disk->count.writes, 1,
+					  memory_order_relaxed);
+		atomic_fetch_add_explicit(&t->disk->count.write_bytes,
+					  (uint64_t)result,
+					  memory_order_relaxed);
+	}
+	bv_history_add(t->disk, BV_OP_WRITE, t->offset, t->total, result);
+	return result;
+}
+
+ssize_t bv_write(struct bv_disk *disk, const struct bv_request *request)
+{
+	struct bv_transfer t;
+	ssize_t result = bv_transfer_begin(&t, disk, request);
+
+	if (result == 0)
+		result = write_range(&t);
+	return bv_transfer_end(&t, result);
+}
