@@ -1,0 +1,111 @@
+/* ops: what the rows of symbols.def call; one function per operation, in the
+ * file of its family.
+ *
+ * Those of FD and CHK rows get the pair that the descriptor belongs to; all
+ * get the name of the symbol the program called. They return what that
+ * symbol returns, errno set accordingly.
+ */
+#ifndef BV_OPS_H
+#define BV_OPS_H
+
+#include <blkverify/disk.h>
+
+#include "symbols.h"
+
+/* wrap_rw.c */
+ssize_t op_read(struct bv_disk *disk, const char *call, int fd, void *buf, size_t n);
+ssize_t op_pread(struct bv_disk *disk, const char *call, int fd, void *buf, size_t n, off64_t offset);
+ssize_t op_readv(struct bv_disk *disk, const char *call, int fd, const struct iovec *iov, int count);
+ssize_t op_preadv(struct bv_disk *disk, const char *call, int fd, const struct iovec *iov, int count, off64_t offset);
+ssize_t op_preadv2(struct bv_disk *disk, const char *call, int fd, const struct iovec *iov, int count, off64_t offset, int flags);
+int op_eventfd_read(struct bv_disk *disk, const char *call, int fd, eventfd_t *value);
+ssize_t op_write(struct bv_disk *disk, const char *call, int fd, const void *buf, size_t n);
+ssize_t op_pwrite(struct bv_disk *disk, const char *call, int fd, const void *buf, size_t n, off64_t offset);
+ssize_t op_writev(struct bv_disk *disk, const char *call, int fd, const struct iovec *iov, int count);
+ssize_t op_pwritev(struct bv_disk *disk, const char *call, int fd, const struct iovec *iov, int count, off64_t offset);
+ssize_t op_pwritev2(struct bv_disk *disk, const char *call, int fd, const struct iovec *iov, int count, off64_t offset, int flags);
+int op_eventfd_write(struct bv_disk *disk, const char *call, int fd, eventfd_t value);
+
+/* wrap_open.c */
+int op_open(const char *call, int (*real)(const char *, int, mode_t), const char *path, int flags, mode_t mode);
+int op_open_2(const char *call, int (*real)(const char *, int), const char *path, int flags);
+int op_openat(const char *call, int (*real)(int, const char *, int, mode_t), int dirfd, const char *path, int flags, mode_t mode);
+int op_openat_2(const char *call, int (*real)(int, const char *, int), int dirfd, const char *path, int flags);
+int op_creat(const char *call, int (*real)(const char *, mode_t), const char *path, mode_t mode);
+int op_open_by_handle(const char *call, int mountfd, struct file_handle *handle, int flags);
+int op_openat2(const char *call, int dirfd, const char *path, const struct open_how *how, size_t size);
+
+/* wrap_fd.c */
+off64_t op_lseek(struct bv_disk *disk, const char *call, int fd, off64_t offset, int whence);
+int op_made(const char *call, int fd);
+int op_dup3(const char *call, int fd, int fd2, int flags);   /* flags -1: dup2 */
+int op_fcntl(const char *call, int (*real)(int, int, void *), int fd, int command, void *argument);
+int op_close(const char *call, int (*real)(int), int fd);
+int op_close_range(const char *call, unsigned first, unsigned last, int flags);
+void op_closefrom(const char *call, int low);
+ssize_t op_recvmsg(const char *call, int fd, struct msghdr *message, int flags);
+int op_recvmmsg(const char *call, int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout);
+
+/* wrap_space.c */
+int op_ftruncate(struct bv_disk *disk, const char *call, int fd, off64_t length);
+int op_truncate(const char *call, const char *path, off64_t length);
+int op_fallocate(struct bv_disk *disk, const char *call, int fd, int mode, off64_t offset, off64_t length);
+int op_posix_fallocate(struct bv_disk *disk, const char *call, int fd, off64_t offset, off64_t length);
+
+/* wrap_sync.c */
+int op_sync(struct bv_disk *disk, const char *call, int fd, int (*real)(int));
+int op_sync_file_range(struct bv_disk *disk, const char *call, int fd, off64_t offset, off64_t n, unsigned flags);
+
+/* wrap_mmap.c */
+void *op_mmap(struct bv_disk *disk, const char *call, void *address, size_t n, int protection, int flags, int fd, off64_t offset);
+
+/* wrap_copy.c */
+ssize_t op_copy_file_range(const char *call, int in, off64_t *inoffset, int out, off64_t *outoffset, size_t n, unsigned flags);
+ssize_t op_sendfile(const char *call, int out, int in, off64_t *offset, size_t n);
+ssize_t op_splice(const char *call, int in, off64_t *inoffset, int out, off64_t *outoffset, size_t n, unsigned flags);
+
+/* wrap_ioctl.c */
+int op_ioctl(const char *call, int fd, unsigned long request, void *argument);
+
+/* wrap_stdio.c */
+FILE *op_fopen(const char *call, FILE *(*real)(const char *, const char *), const char *path, const char *mode);
+FILE *op_freopen(const char *call, FILE *(*real)(const char *, const char *, FILE *), const char *path, const char *mode, FILE *stream);
+FILE *op_fdopen(struct bv_disk *disk, const char *call, int fd, const char *mode);
+int op_refuse(struct bv_disk *disk, const char *call, int refusal);
+void op_backtrace_symbols_fd(const char *call, void *const *buffer, int size, int fd);
+
+/* wrap_aio.c */
+int op_aio(const char *call, int (*real)(struct aiocb *), struct aiocb *cb);
+int op_lio_listio(const char *call, int (*real)(int, struct aiocb *const *, int, struct sigevent *), int mode, struct aiocb *const *list, int count, struct sigevent *event);
+
+/* wrap_libaio.c */
+int op_io_submit(const char *call, void *context, long count, struct iocb **list);
+long bv_libaio_admit(const char *call, long count, struct iocb **list);
+
+/* wrap_uring.c */
+int op_uring_submit(const char *call, struct io_uring *ring);
+int op_uring_submit_and_wait(const char *call, struct io_uring *ring, unsigned count);
+int op_uring_submit_and_wait_timeout(const char *call, struct io_uring *ring, void **cqe, unsigned count, void *timeout, void *mask);
+int op_uring_submit_and_get_events(const char *call, struct io_uring *ring);
+int op_uring_wait_cqes(const char *call, struct io_uring *ring, void **cqe, unsigned count, void *timeout, void *mask);
+int op_uring_wait_cqe_timeout(const char *call, struct io_uring *ring, void **cqe, void *timeout);
+int op_uring_enter(const char *call, unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *mask);
+int op_uring_enter2(const char *call, unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *argument, size_t size);
+int op_uring_setup(const char *call, unsigned entries, void *parameters);
+int op_uring_register(const char *call, unsigned fd, unsigned code, const void *argument, unsigned count);
+int op_uring_register_files(const char *call, struct io_uring *ring, const int *fds, unsigned count);
+int op_uring_register_files_tags(const char *call, struct io_uring *ring, const int *fds, const void *tags, unsigned count);
+int op_uring_register_files_update(const char *call, struct io_uring *ring, unsigned offset, const int *fds, unsigned count);
+int op_uring_register_files_update_tag(const char *call, struct io_uring *ring, unsigned offset, const int *fds, const void *tags, unsigned count);
+
+/* wrap_syscall.c */
+long op_syscall(const char *call, long number, long a, long b, long c, long d, long e, long f);
+
+/* wrap_proc.c */
+pid_t op__Fork(const char *call);
+int op_clone(const char *call, int (*entry)(void *), void *stack, int flags, void *argument, void *parent, void *tls, void *child);
+int op_unshare(const char *call, int flags);
+void op__exit(const char *call, int status) __attribute__((noreturn));
+void op_quick_exit(const char *call, int status) __attribute__((noreturn));
+
+#endif

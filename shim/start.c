@@ -1,0 +1,182 @@
+/* start: see start.h. */
+#include <errno.h>
+#include <gnu/libc-version.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include <blkverify/buffer.h>
+#include <blkverify/config.h>
+#include <blkverify/disk.h>
+#include <blkverify/log.h>
+#include <blkverify/policy.h>
+#include <blkverify/thread.h>
+#include <blkverify/verify.h>
+
+#include "../src/raw.h"
+#include "resolve.h"
+#include "start.h"
+#include "stream.h"
+
+enum { NOT_STARTED, STARTING, STARTED };
+
+static atomic_int phase;
+static atomic_int starter;
+static char **environment;
+static struct bv_config config;
+
+static void __attribute__((noreturn)) fail(const struct bv_text *why)
+{
+	if (bv_log_fd() < 0)
+		bv_log_open(NULL);
+	bv_log_line(why);
+	raw_exit(125);
+}
+
+static void __attribute__((noreturn)) fail_errno(const char *what, int error)
+{
+	static struct bv_text why;
+
+	text_add(&why, what);
+	text_add(&why, ": ");
+	text_errno(&why, error);
+	fail(&why);
+}
+
+static void bind_symbols(void)
+{
+	static struct bv_text why;
+	const char *missing = bv_resolve_required();
+
+	if (!missing)
+		return;
+	text_add(&why, missing);
+	text_add(&why, ": not found in libc, or libblkverify is loaded twice");
+	fail(&why);
+}
+
+static void read_environment(void)
+{
+	static struct bv_text why;
+	static char directory[PATH_MAX];
+	long length = raw_call(SYS_getcwd, (long)directory, sizeof(directory), 0,
+			       0, 0, 0);
+
+	if (length < 0)
+		directory[0] = '\0';
+	if (bv_config_parse(&config, environment ? environment : __environ,
+			    directory, bv_pid, &why) < 0)
+		fail(&why);
+}
+
+/* The log must not be an image: its lines would be the corruption. */
+static void open_log(void)
+{
+	static struct bv_text why;
+	int result = bv_log_open(config.log);
+
+	if (result == 0)
+		return;
+	text_add(&why, "BLKVERIFY_LOG=");
+	text_quoted(&why, config.log ? config.log : "");
+	text_add(&why, ": ");
+	text_errno(&why, -result);
+	bv_log_open(NULL);
+	fail(&why);
+}
+
+static void check_log(void)
+{
+	static struct bv_text why;
+	struct stat st;
+
+	if (bv_log_fd() < 0 || raw_fstat(bv_log_fd(), &st) < 0 ||
+	    (!bv_disk_of(&st) && !bv_disk_is_own(&st)))
+		return;
+	bv_log_silence();
+	if (!config.log)
+		return;
+	text_add(&why, "BLKVERIFY_LOG=");
+	text_quoted(&why, config.log);
+	text_add(&why, ": is a target or a shadow");
+	fail(&why);
+}
+
+static void forked(void)
+{
+	bv_thread_forked();
+	bv_policy_forked();
+}
+
+static void start_engine(void)
+{
+	static struct bv_text why;
+	int result;
+
+	bv_target = (struct bv_target_io){
+		.pread = real_pread64, .pwrite = real_pwrite64,
+		.preadv2 = real_preadv64v2, .pwritev2 = real_pwritev64v2,
+		.lseek = real_lseek64,
+	};
+	open_log();
+	result = bv_buffer_start();
+	if (result < 0)
+		fail_errno("private buffers", -result);
+	bv_policy_start(&config);
+	if (bv_disk_start(&config, &why) < 0)
+		fail(&why);
+	check_log();
+	if (bv_stream_start() < 0) {
+		text_clear(&why);
+		text_add(&why, "stdio of this libc (");
+		text_add(&why, gnu_get_libc_version());
+		text_add(&why, "): its vtables are not as expected");
+		fail(&why);
+	}
+	pthread_atfork(NULL, NULL, forked);
+}
+
+void bv_start(void)
+{
+	int expected = NOT_STARTED;
+
+	if (atomic_load(&phase) == STARTED)
+		return;
+	if (!atomic_compare_exchange_strong(&phase, &expected, STARTING)) {
+		/* Another thread is at it; or we are, and something that was
+		 * called on the way came back here. */
+		while (atomic_load(&phase) == STARTING &&
+		       atomic_load(&starter) != raw_gettid())
+			raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		return;
+	}
+	atomic_store(&starter, raw_gettid());
+	bv_pid = raw_getpid();
+	bind_symbols();
+	read_environment();
+	if (config.active)
+		start_engine();
+	atomic_store(&phase, STARTED);
+	bv_resolve_optional();
+}
+
+/* The environment is taken from the argument: getenv is not ready when the
+ * library is initialised first of all (-z initfirst). */
+static void __attribute__((constructor)) construct(int argc, char **argv,
+						   char **envp)
+{
+	int error = errno;
+
+	(void)argc;
+	(void)argv;
+	environment = envp;
+	bv_start();
+	errno = error;
+}
+
+static void __attribute__((destructor)) destruct(void)
+{
+	bv_policy_stats();
+}

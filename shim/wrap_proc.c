@@ -1,0 +1,80 @@
+/* wrap_proc: processes begun and ended past what libc tells its handlers. */
+#include <sched.h>
+
+#include <blkverify/fdmap.h>
+#include <blkverify/policy.h>
+#include <blkverify/thread.h>
+
+#include "guard.h"
+#include "ops.h"
+
+static void in_child(void)
+{
+	bv_thread_forked();
+	bv_policy_forked();
+}
+
+/* Unlike fork, it runs no pthread_atfork handlers. */
+pid_t op__Fork(const char *call)
+{
+	pid_t pid = real__Fork();
+
+	(void)call;
+	if (pid == 0)
+		in_child();
+	return pid;
+}
+
+struct entry {
+	int (*function)(void *);
+	void *argument;
+};
+
+static int enter_child(void *data)
+{
+	struct entry entry = *(struct entry *)data;
+
+	in_child();
+	return entry.function(entry.argument);
+}
+
+int op_clone(const char *call, int (*function)(void *), void *stack, int flags,
+	     void *argument, void *parent, void *tls, void *child)
+{
+	struct entry entry = { function, argument };
+
+	(void)call;
+	/* A copy of our memory, in which entry still stands. */
+	if (!(flags & CLONE_VM))
+		return real_clone(function ? enter_child : NULL, stack, flags,
+				  &entry, parent, tls, child);
+	/* Our memory with a table of descriptors of its own. A vfork is
+	 * recognised by its process id. */
+	if (!(flags & (CLONE_FILES | CLONE_VFORK)))
+		bv_fd_distrust();
+	return real_clone(function, stack, flags, argument, parent, tls, child);
+}
+
+int op_unshare(const char *call, int flags)
+{
+	(void)call;
+	if (flags & CLONE_FILES)
+		bv_fd_distrust();
+	return real_unshare(flags);
+}
+
+void op__exit(const char *call, int status)
+{
+	(void)call;
+	bv_policy_stats();
+	real__exit(status);
+	__builtin_unreachable();
+}
+
+void op_quick_exit(const char *call, int status)
+{
+	(void)call;
+	bv_policy_stats();
+	real_quick_exit(status);
+	__builtin_unreachable();
+}

@@ -1,0 +1,156 @@
+/* wrap_syscall: libc's syscall(). What has a wrapper goes through it; what
+ * makes descriptors in other ways is noted; rings are refused. */
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <blkverify/fdmap.h>
+#include <blkverify/policy.h>
+#include <blkverify/thread.h>
+#include <blkverify/verify.h>
+
+#include "../src/raw.h"
+#include "guard.h"
+#include "ops.h"
+
+#define PTR(word) ((void *)(word))
+#define INT(word) ((int)(word))
+#define LEN(word) ((size_t)(word))
+
+static long do_io_submit(const char *call, const long w[6])
+{
+	long admitted = bv_libaio_admit(call, w[1], PTR(w[2]));
+
+	if (admitted < 0) {
+		errno = (int)-admitted;
+		return -1;
+	}
+	return real_syscall(SYS_io_submit, w[0], admitted, w[2], 0, 0, 0);
+}
+
+/* Requests of such a ring may be submitted by an instruction of the
+ * program's own, past everything here. */
+static long do_uring_setup(const long w[6])
+{
+	int refused = bv_policy_unverified(&bv_disk[0],
+					   "syscall(io_uring_setup)", -ENOSYS);
+
+	if (refused < 0) {
+		errno = -refused;
+		return -1;
+	}
+	for (unsigned i = 0; i < bv_disks; i++)
+		bv_change_lasting(&bv_disk[i], 0, INT64_MAX);
+	return real_syscall(SYS_io_uring_setup, w[0], w[1], 0, 0, 0, 0);
+}
+
+/* A child without our memory is another process. */
+static long do_fork(long number, const long w[6])
+{
+	long pid = real_syscall(number, w[0], w[1], w[2], w[3], w[4], w[5]);
+
+	if (pid == 0 && raw_getpid() != bv_pid) {
+		bv_thread_forked();
+		bv_policy_forked();
+	}
+	return pid;
+}
+
+/* Bytes moved by calls that have a wrapper. On 64-bit machines an offset is
+ * one word; preadv2 and pwritev2 have a second, unused one. */
+static bool transfers(long number, const long w[6], long *r)
+{
+	switch (number) {
+	case SYS_read: *r = shim_read(INT(w[0]), PTR(w[1]), LEN(w[2])); break;
+	case SYS_write: *r = shim_write(INT(w[0]), PTR(w[1]), LEN(w[2])); break;
+	case SYS_pread64: *r = shim_pread64(INT(w[0]), PTR(w[1]), LEN(w[2]), w[3]); break;
+	case SYS_pwrite64: *r = shim_pwrite64(INT(w[0]), PTR(w[1]), LEN(w[2]), w[3]); break;
+	case SYS_readv: *r = shim_readv(INT(w[0]), PTR(w[1]), INT(w[2])); break;
+	case SYS_writev: *r = shim_writev(INT(w[0]), PTR(w[1]), INT(w[2])); break;
+	case SYS_preadv: *r = shim_preadv64(INT(w[0]), PTR(w[1]), INT(w[2]), w[3]); break;
+	case SYS_pwritev: *r = shim_pwritev64(INT(w[0]), PTR(w[1]), INT(w[2]), w[3]); break;
+	case SYS_preadv2: *r = shim_preadv64v2(INT(w[0]), PTR(w[1]), INT(w[2]), w[3], INT(w[5])); break;
+	case SYS_pwritev2: *r = shim_pwritev64v2(INT(w[0]), PTR(w[1]), INT(w[2]), w[3], INT(w[5])); break;
+	case SYS_copy_file_range: *r = shim_copy_file_range(INT(w[0]), PTR(w[1]), INT(w[2]), PTR(w[3]), LEN(w[4]), (unsigned)w[5]); break;
+	case SYS_sendfile: *r = shim_sendfile64(INT(w[0]), INT(w[1]), PTR(w[2]), LEN(w[3])); break;
+	case SYS_splice: *r = shim_splice(INT(w[0]), PTR(w[1]), INT(w[2]), PTR(w[3]), LEN(w[4]), (unsigned)w[5]); break;
+	case SYS_mmap: *r = (long)shim_mmap64(PTR(w[0]), LEN(w[1]), INT(w[2]), INT(w[3]), INT(w[4]), w[5]); break;
+	default: return false;
+	}
+	return true;
+}
+
+/* Length, position and barriers. */
+static bool changes(long number, const long w[6], long *r)
+{
+	switch (number) {
+	case SYS_lseek: *r = shim_lseek64(INT(w[0]), w[1], INT(w[2])); break;
+	case SYS_ftruncate: *r = shim_ftruncate64(INT(w[0]), w[1]); break;
+	case SYS_truncate: *r = shim_truncate64(PTR(w[0]), w[1]); break;
+	case SYS_fallocate: *r = shim_fallocate64(INT(w[0]), INT(w[1]), w[2], w[3]); break;
+	case SYS_fsync: *r = shim_fsync(INT(w[0])); break;
+	case SYS_fdatasync: *r = shim_fdatasync(INT(w[0])); break;
+	case SYS_syncfs: *r = shim_syncfs(INT(w[0])); break;
+	case SYS_sync_file_range: *r = shim_sync_file_range(INT(w[0]), w[1], w[2], (unsigned)w[3]); break;
+	case SYS_ioctl: *r = shim_ioctl(INT(w[0]), (unsigned long)w[1], PTR(w[2])); break;
+	default: return false;
+	}
+	return true;
+}
+
+/* Descriptors. */
+static bool moves(long number, const long w[6], long *r)
+{
+	switch (number) {
+	case SYS_openat: *r = shim_openat64(INT(w[0]), PTR(w[1]), INT(w[2]), (mode_t)w[3]); break;
+	case SYS_dup: *r = shim_dup(INT(w[0])); break;
+	case SYS_dup3: *r = shim_dup3(INT(w[0]), INT(w[1]), INT(w[2])); break;
+	case SYS_fcntl: *r = shim_fcntl(INT(w[0]), INT(w[1]), PTR(w[2])); break;
+	case SYS_close: *r = shim_close(INT(w[0])); break;
+	case SYS_close_range: *r = op_close_range("syscall", (unsigned)w[0], (unsigned)w[1], INT(w[2])); break;
+	case SYS_recvmsg: *r = shim_recvmsg(INT(w[0]), PTR(w[1]), INT(w[2])); break;
+	case SYS_recvmmsg: *r = shim_recvmmsg(INT(w[0]), PTR(w[1]), (unsigned)w[2], INT(w[3]), PTR(w[4])); break;
+	case SYS_open_by_handle_at: *r = shim_open_by_handle_at(INT(w[0]), PTR(w[1]), INT(w[2])); break;
+#ifdef SYS_open
+	case SYS_open: *r = shim_open64(PTR(w[0]), INT(w[1]), (mode_t)w[2]); break;
+	case SYS_creat: *r = shim_creat64(PTR(w[0]), (mode_t)w[1]); break;
+	case SYS_dup2: *r = shim_dup2(INT(w[0]), INT(w[1])); break;
+#endif
+	default: return false;
+	}
+	return true;
+}
+
+long op_syscall(const char *call, long number, long a, long b, long c, long d,
+		long e, long f)
+{
+	const long w[6] = { a, b, c, d, e, f };
+	long result;
+
+	if (bv_disks == 0)
+		return real_syscall(number, a, b, c, d, e, f);
+	if (transfers(number, w, &result) || changes(number, w, &result) ||
+	    moves(number, w, &result))
+		return result;
+	switch (number) {
+	case SYS_openat2:
+		return op_openat2("syscall", INT(a), PTR(b), PTR(c), LEN(d));
+	case SYS_pidfd_getfd:
+		return op_made(call, (int)real_syscall(number, a, b, c, 0, 0, 0));
+	case SYS_io_submit:
+		return do_io_submit(call, w);
+	case SYS_io_uring_setup:
+		return do_uring_setup(w);
+	case SYS_unshare:
+		return op_unshare(call, INT(a));
+	case SYS_exit_group:
+		op__exit(call, INT(a));
+#ifdef SYS_fork
+	case SYS_fork:
+#endif
+	case SYS_clone:
+	case SYS_clone3:
+		return do_fork(number, w);
+	default:
+		return real_syscall(number, a, b, c, d, e, f);
+	}
+}

@@ -1,0 +1,43 @@
+/* wrappers: one function per row of symbols.def. */
+#include <errno.h>
+
+#include <blkverify/fdmap.h>
+
+#include "ops.h"
+#include "symbols.h"
+
+/* (a, b) as further arguments; () as none. */
+#define BV_ARGS(...) , ##__VA_ARGS__
+
+#define FD(need, name, ret, params, args, op, opargs)                        \
+	ret shim_##name params                                                 \
+	{                                                                    \
+		struct bv_disk *disk = bv_fd_disk(fd);                       \
+                                                                             \
+		if (__builtin_expect(!disk, 1))                              \
+			return real_##name args;                             \
+		return op(disk, #name BV_ARGS opargs);                   \
+	}
+#define CHK(need, name, ret, params, args, op, opargs)                       \
+	ret shim_##name params                                                 \
+	{                                                                    \
+		struct bv_disk *disk = bv_fd_disk(fd);                       \
+                                                                             \
+		if (__builtin_expect(!disk, 1) || n > size)                  \
+			return real_##name args;                             \
+		return op(disk, #name BV_ARGS opargs);                   \
+	}
+#define MADE(need, name, ret, params, args, op, opargs)                      \
+	ret shim_##name params                                                 \
+	{                                                                    \
+		return op(#name, real_##name args);                          \
+	}
+#define OWN(need, name, ret, params, args, op, opargs)                       \
+	ret shim_##name params                                                 \
+	{                                                                    \
+		return op(#name BV_ARGS opargs);               \
+	}
+#define OWNV OWN
+#define HAND(need, name, ret, params)
+
+#include "symbols.def"
