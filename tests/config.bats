@@ -323,12 +323,10 @@ cannot_write_through() {
 	run shim diskio open "$TARGET" r read 32768 4096
 	assert_clean
 	# diskio waits, the shadow shrinks, the read comes
-	background shim diskio open "$TARGET" r read 32768 4096 say ready sleep 1500 read 32768 4096 say after
-	until_true 10 grep -q ready "$BATS_TEST_TMPDIR/background.out"
+	background_shim diskio open "$TARGET" r read 32768 4096 say ready sleep 1500 read 32768 4096 say after
+	until_true 10 background_says ready
 	truncate -s 4096 "$SHADOW"
-	status=0
-	wait "$PID" || status=$?
-	output=$(cat "$BATS_TEST_TMPDIR/background.out")
+	wait_for_background
 	assert_status 134
 	assert_first_line "."
 	[[ $output != *after* ]]
@@ -368,7 +366,7 @@ works_with() {
 	local dir="$BATS_TEST_TMPDIR"
 	works_with "$dir/a"$'\n'"b" "$dir/c"$'\n' "$dir/a"$'\n'"b" "$dir/c"$'\n'
 	# no line of the report begins with the rest of a name
-	! grep -v '^blkverify: ' <<<"$output" | grep -v '^read = '
+	[ -z "$(grep -v -e '^blkverify: ' -e '^read = ' <<<"$output")" ] || fail_with "a name broke a line"
 	BLKVERIFY_SHADOW="$dir/no"$'\n'"ne" run shim diskio say main
 	assert_status 125
 	[ "$(wc -l <<<"$output")" = 1 ]

@@ -36,6 +36,11 @@ open_to_nobody() {
 	as_nobody test -r "$BLK_LIB" || skip "nobody cannot reach $BATS_TEST_TMPDIR"
 }
 
+# lacks PATTERN [FILE]: no line of $output, or of FILE, matches. A bare "! grep" would go unnoticed in a test.
+lacks() {
+	if [ $# = 2 ]; then ! grep -e "$1" "$2"; else ! grep -e "$1" <<<"$output"; fi || fail_with "there is: $1"
+}
+
 # ---- file systems ----
 
 MOUNTS=()
@@ -55,10 +60,10 @@ DAEMONS=()
 
 # until_true SECONDS CMD...: waits for CMD to succeed
 until_true() {
-	local tenths=$(($1 * 10))
+	local end=$((SECONDS + $1))
 	shift
 	until "$@"; do
-		((tenths-- > 0)) || return
+		[ "$SECONDS" -lt "$end" ] || return
 		sleep 0.1
 	done
 }
@@ -70,6 +75,21 @@ background() {
 	"$@" >"$BATS_TEST_TMPDIR/background.out" 2>&1 3>&- &
 	PID=$!
 	DAEMONS+=("$PID")
+}
+
+# background_shim CMD...: as shim, beside the test; PID is CMD itself
+background_shim() {
+	background env LD_PRELOAD="$BLK_LIB" BLKVERIFY_TARGET="${BLKVERIFY_TARGET-$TARGET}" \
+		BLKVERIFY_SHADOW="${BLKVERIFY_SHADOW-$SHADOW}" "$@"
+}
+
+background_says() { grep -q -- "$1" "$BATS_TEST_TMPDIR/background.out"; }
+
+# wait_for_background: status and output as after run
+wait_for_background() {
+	status=0
+	wait "$PID" || status=$?
+	output=$(cat "$BATS_TEST_TMPDIR/background.out")
 }
 
 # end_process PID: asks, then insists
@@ -132,11 +152,12 @@ qmp_start() {
 	exec {QMP_IN}<>"$QMP.in" {QMP_OUT}<>"$QMP.out"
 }
 
-# qmp COMMAND [ARGUMENTS]: REPLY is its "return", as JSON
+# qmp COMMAND [ARGUMENTS]: REPLY is its "return", as JSON. PID is the machine: no reply can come when it is gone.
 qmp() {
-	local line
+	local line tries=60
 	printf '{"execute":"%s"%s}\n' "$1" "${2:+,\"arguments\":$2}" >&"$QMP_IN"
-	while IFS= read -r -t 20 -u "$QMP_OUT" line; do
+	while ((tries-- > 0)) && ! gone "$PID"; do
+		IFS= read -r -t 0.5 -u "$QMP_OUT" line || continue
 		case $line in
 		*'"return"'*)
 			REPLY=$(jq -c .return <<<"$line")

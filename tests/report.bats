@@ -58,7 +58,7 @@ only_shim_lines() {
 	assert_status 134
 	local report line
 	report=$(blk_lines)
-	! grep -v '^blkverify: ' <<<"$output" | grep .
+	[ -z "$(grep -v '^blkverify: ' <<<"$output")" ] || fail_with "a line that is not whole"
 	[[ $report == *"$TARGET"* && $report == *"$SHADOW"* ]]
 	grep -Eq 'process [0-9]+' <<<"$report"
 	grep -q pread <<<"$report"
@@ -84,7 +84,7 @@ only_shim_lines() {
 	printf '\033[31mred\001\377\n' | dd of="$TARGET" conv=notrunc status=none
 	run shim diskio open "$TARGET" r read 0 512
 	assert_status 134
-	! LC_ALL=C grep -q '[^[:print:]]' <<<"$output"
+	lacks '[^[:print:]]'
 }
 
 @test "transient and lasting" {
@@ -144,15 +144,12 @@ stopped() { [ "$(sed 's/.*) \(.\).*/\1/' "/proc/$1/stat" 2>/dev/null)" = T ]; }
 
 @test "stop: stopped for a debugger, then aborts" {
 	damage_shadow 600
-	BLKVERIFY_ON_MISMATCH=stop background env LD_PRELOAD="$BLK_LIB" BLKVERIFY_TARGET="$TARGET" BLKVERIFY_SHADOW="$SHADOW" \
-		diskio open "$TARGET" r read 512 512 say after
+	BLKVERIFY_ON_MISMATCH=stop background_shim diskio open "$TARGET" r read 512 512 say after
 	until_true 10 stopped "$PID"
 	# the report is complete by then
 	grep -q '^blkverify: read .* in sector 1 at offset 600' "$BATS_TEST_TMPDIR/background.out"
 	kill -CONT "$PID"
-	status=0
-	wait "$PID" || status=$?
-	output=$(cat "$BATS_TEST_TMPDIR/background.out")
+	wait_for_background
 	assert_mismatch read 1 600
 	[[ $output != *after* ]]
 }
@@ -322,7 +319,7 @@ stopped() { [ "$(sed 's/.*) \(.\).*/\1/' "/proc/$1/stat" 2>/dev/null)" = T ]; }
 	BLKVERIFY_ON_MISMATCH=log run shim sh -c '
 		{ for n in 1 2 3 4 5 6 7 8; do diskio open "$0" r "$@" >/dev/null & done; wait; } 2>&1 | cat' "$TARGET" "${reads[@]}"
 	[ "$(grep -Ec '^blkverify: read sector_num=[0-9]+ nb_sectors=8 contents mismatch in sector [0-9]+ at offset [0-9]+$' <<<"$output")" = 512 ]
-	! grep -v '^blkverify: ' <<<"$output" | grep .
+	[ -z "$(grep -v '^blkverify: ' <<<"$output")" ] || fail_with "a line that is not whole"
 }
 
 @test "one report is whole, though threads meet the same damage" {
@@ -466,7 +463,7 @@ stopped() { [ "$(sed 's/.*) \(.\).*/\1/' "/proc/$1/stat" 2>/dev/null)" = T ]; }
 		diskio open "$TARGET" rw write 8192 4096 aa read 0 262144 read 8192 4096
 	assert_status 1
 	[ "$(grep -v '^blkverify' <<<"$output")" = $'write = -1 EIO\nread = 262144\nread = 4096' ]
-	! grep -q mismatch <<<"$output"
+	lacks mismatch
 	# learnt: both are the same again
 	assert_same_contents
 	# the twin: what was learnt must stay
@@ -490,7 +487,7 @@ stopped() { [ "$(sed 's/.*) \(.\).*/\1/' "/proc/$1/stat" 2>/dev/null)" = T ]; }
 	assert_status 1
 	run shim diskio open "$TARGET" r read 8192 4096
 	assert_status 0
-	! grep -q mismatch <<<"$output"
+	lacks mismatch
 	assert_same_contents
 }
 
@@ -531,17 +528,15 @@ stopped() { [ "$(sed 's/.*) \(.\).*/\1/' "/proc/$1/stat" 2>/dev/null)" = T ]; }
 		diskio open "$TARGET" rw write 0 4096 aa read 0 4096
 	assert_status 0
 	[[ $output == *"write = 512"* && $output == *"read = 4096"* ]]
-	! grep -q 'contents mismatch' <<<"$output"
+	lacks 'contents mismatch'
 	assert_same_contents
 }
 
 @test "a target that returns more than it should" {
 	# longer than the shadow since the program started: a stranger appended
-	background shim diskio open "$TARGET" r read 0 512 say ready sleep 1500 read 262144 512 say after
-	until_true 10 grep -q ready "$BATS_TEST_TMPDIR/background.out"
+	background_shim diskio open "$TARGET" r read 0 512 say ready sleep 1500 read 262144 512 say after
+	until_true 10 background_says ready
 	head -c 512 /dev/zero >>"$TARGET"
-	status=0
-	wait "$PID" || status=$?
-	output=$(cat "$BATS_TEST_TMPDIR/background.out")
+	wait_for_background
 	assert_return_mismatch read 512 0
 }
