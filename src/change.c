@@ -107,11 +107,20 @@ static int follow(struct bv_disk *disk, const struct bv_change *c)
 static int change_range(struct bv_disk *disk, const struct bv_change *c,
 			struct bv_hold *hold)
 {
+	uint64_t offset = c->offset, length = c->length;
 	int result = c->apply(c);
 
+	if (result < 0 && c->op == BV_OP_RESIZE) {
+		/* No byte below the shorter length is in question, and none
+		 * at all when it only allocates. */
+		uint64_t size = atomic_load(&disk->state->size);
+
+		offset = c->grows || length > size ? size : length;
+		length = c->grows ? 0 : INT64_MAX - offset;
+	}
 	if (result < 0)
-		return (int)bv_fail_change(disk, c->op, c->call, c->fd,
-					   c->offset, c->length, result, 0);
+		return (int)bv_fail_change(disk, c->op, c->call, c->fd, offset,
+					   length, result, 0);
 	result = follow(disk, c);
 	if (result < 0)
 		result = bv_fail_shadow(disk, c->op, c->call, c->fd, c->offset,

@@ -408,11 +408,16 @@ static bool is_target(const struct bv_disk *disk, const struct stat *st)
 	       S_ISREG(st->st_mode);
 }
 
-/* Does the target's path name this very file now? */
+/* Does the target's path name this very file now? Where the target was on
+ * another file system (a mount of its own, as served images are), it need
+ * not be asked: it may be slow to answer, or hang. */
 static bool stands_at_path(const struct bv_disk *disk, const struct stat *st)
 {
 	struct stat now;
 
+	if (atomic_load(&disk->bound) &&
+	    (disk->block || st->st_dev != disk->device))
+		return false;
 	return raw_fstatat(disk->parent_fd, disk->name, &now, 0) == 0 &&
 	       same_file(&now, st);
 }

@@ -66,13 +66,9 @@ ssize_t bv_fail_change(struct bv_disk *disk, enum bv_op op, const char *call,
 		return got;
 	/* A device, or a served image, that ends here: a raw file would have
 	 * grown, but no bytes are in question. */
-	if (disk->fixed && offset >= size)
+	if (disk->fixed && op == BV_OP_WRITE && offset >= size)
 		return got;
-	if (op == BV_OP_RESIZE)
-		bv_unknown_add(disk, length < size ? length : size, UINT64_MAX,
-			       false);
-	else
-		bv_unknown_add(disk, offset, offset + length, false);
+	bv_unknown_add(disk, offset, offset + length, false);
 	if (offset + length > size || op == BV_OP_RESIZE)
 		follow_length(disk, offset < size ? offset : size);
 	if (!bv_policy_reports_errors())

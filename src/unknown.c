@@ -50,11 +50,13 @@ bool bv_unknown_next(const struct bv_disk *disk, uint64_t start, uint64_t end,
 			any = found->start < end && found->end > start;
 		}
 	} while (!end_look(disk, generation));
+	if (!any)
+		return false;
 	if (found->start < start)
 		found->start = start;
 	if (found->end > end)
 		found->end = end;
-	return any;
+	return true;
 }
 
 uint64_t bv_unknown_count(const struct bv_disk *disk, uint64_t *bytes)

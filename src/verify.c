@@ -133,25 +133,20 @@ static int compare_piece(struct bv_transfer *t, uint64_t offset, size_t n)
 }
 
 /* A read may be short for reasons of its own (a signal, RWF_NOWAIT): asking
- * for the rest tells that from an end of file that should not be there. */
-static ssize_t complete(struct bv_transfer *t, size_t n, uint64_t offset,
-			ssize_t got, ssize_t expected, bool *ended)
+ * once more, for all of it and without flags, tells that from an end of file
+ * that should not be there. From its beginning, for the sake of O_DIRECT. */
+static bool ends_early(struct bv_transfer *t, size_t n, uint64_t offset,
+		       ssize_t *got, ssize_t expected)
 {
-	*ended = false;
-	while (got >= 0 && got < expected) {
-		unsigned char *begin = t->bytes;
-		ssize_t more;
+	ssize_t again;
 
-		t->bytes += got;
-		more = bv_transfer_read(t, n - (size_t)got,
-					offset + (uint64_t)got);
-		t->bytes = begin;
-		*ended = more == 0;
-		if (more <= 0)
-			break;
-		got += more;
-	}
-	return got;
+	if (*got < 0 || *got >= expected)
+		return false;
+	again = bv_target.pread(t->request->fd, t->bytes, n, (off64_t)offset);
+	if (again < 0)
+		return false;
+	*got = again;
+	return again < expected;
 }
 
 /* The target's answer where it is not what the shadow would give. */
@@ -187,9 +182,9 @@ static ssize_t read_piece(struct bv_transfer *t, size_t n, uint64_t offset)
 		bv_inflight_disturbed(&t->range);
 		expected = (ssize_t)should_return(t->disk, offset, n);
 		got = bv_transfer_read(t, n, offset);
-		got = complete(t, n, offset, got, expected, &ended);
-		result = 0;
+		ended = ends_early(t, n, offset, &got, expected);
 		if (got < 0 || got > expected || ended) {
+			result = AGAIN;
 			if (bv_inflight_disturbed(&t->range))
 				continue;
 			got = odd_return(t, offset, n, got, expected);
