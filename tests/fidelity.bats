@@ -8,14 +8,17 @@ fresh() {
 	cp "$BATS_TEST_TMPDIR/before" "$SHADOW"
 }
 
+quiet() { [ ! -s "$BATS_TEST_TMPDIR/log" ] || fail_with "the shim said:" "$(cat "$BATS_TEST_TMPDIR/log")"; }
+
 same_edges() {
 	fresh
+	rm -f "$BATS_TEST_TMPDIR/log"
 	edges "$1" "$TARGET" >"$BATS_TEST_TMPDIR/native"
 	cp "$TARGET" "$BATS_TEST_TMPDIR/after"
 	fresh
 	BLKVERIFY_LOG="$BATS_TEST_TMPDIR/log" shim timeout 60 edges "$1" "$TARGET" >"$BATS_TEST_TMPDIR/shimmed"
+	quiet
 	diff "$BATS_TEST_TMPDIR/native" "$BATS_TEST_TMPDIR/shimmed"
-	[ ! -s "$BATS_TEST_TMPDIR/log" ]
 	cmp "$TARGET" "$BATS_TEST_TMPDIR/after"
 	assert_same_contents
 }
@@ -31,6 +34,7 @@ SECTIONS=$(edges --list | grep -v grown)
 @test "edge cases come out as they do without the shim in pool mode" {
 	make_pair 20000
 	cp "$TARGET" "$BATS_TEST_TMPDIR/before"
+	need_pool
 	export BLKVERIFY_MODE=pool
 	for_each "$SECTIONS" same_edges
 }
@@ -38,7 +42,8 @@ SECTIONS=$(edges --list | grep -v grown)
 @test "edge cases come out as they do without the shim on tmpfs" {
 	make_pair_on_tmpfs 20000
 	cp "$TARGET" "$BATS_TEST_TMPDIR/before"
-	for_each "$SECTIONS" same_edges
+	# a file there can be as long as an offset goes, which cp cannot follow
+	for_each "$(grep -v far <<<"$SECTIONS")" same_edges
 }
 
 @test "edge cases come out as they do without the shim on a block device" {
@@ -76,12 +81,13 @@ SECTIONS=$(edges --list | grep -v grown)
 	fresh
 	BLKVERIFY_LOG="$BATS_TEST_TMPDIR/log" shim timeout 60 cancel "$TARGET" >"$BATS_TEST_TMPDIR/shimmed"
 	diff "$BATS_TEST_TMPDIR/native" "$BATS_TEST_TMPDIR/shimmed"
-	[ ! -s "$BATS_TEST_TMPDIR/log" ]
+	quiet
 	assert_same_contents
 }
 
 @test "cancellation points stay what they are in pool mode" {
 	make_pair 64K
+	need_pool
 	cp "$TARGET" "$BATS_TEST_TMPDIR/before"
 	cancel "$TARGET" >"$BATS_TEST_TMPDIR/native"
 	fresh
@@ -114,6 +120,7 @@ SECTIONS=$(edges --list | grep -v grown)
 
 @test "a signal handler can do I/O on the range that it interrupted in pool mode" {
 	make_pair 64K
+	need_pool
 	BLKVERIFY_MODE=pool run shim timeout --signal=KILL 30 handler "$TARGET" 2 io
 	assert_clean
 	assert_same_contents

@@ -30,7 +30,8 @@ static const struct { const char *name; int mode; } modes[] = {
 	{ "zero", FALLOC_FL_ZERO_RANGE }, { "zero_keep", FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE },
 	{ "collapse", FALLOC_FL_COLLAPSE_RANGE }, { "insert", FALLOC_FL_INSERT_RANGE },
 	{ "unshare", FALLOC_FL_UNSHARE_RANGE }, { "unshare_keep", FALLOC_FL_UNSHARE_RANGE | FALLOC_FL_KEEP_SIZE },
-	{ "punch_grow", FALLOC_FL_PUNCH_HOLE }, { "unknown", 0x4000 },
+	{ "punch_grow", FALLOC_FL_PUNCH_HOLE }, { "unknown", 0x100000 },
+	{ "contradiction", FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE },
 };
 #define MODES (sizeof(modes) / sizeof(*modes))
 
