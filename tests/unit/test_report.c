@@ -592,6 +592,10 @@ static void test_one_bit(void **state)
 	actual[701] ^= 1;
 	report(&m);
 	lacks("looks like");
+	memcpy(actual, should, 2048);
+	actual[0] = should[0] ^ 4;
+	report(&m);
+	has("looks like a flipped bit: one bit differs, ");
 }
 
 static void test_lost(void **state)
