@@ -26,6 +26,8 @@ make_pair() {
 	local name=${2:-disk}
 	TARGET="$BATS_TEST_TMPDIR/$name.img"
 	SHADOW="$BATS_TEST_TMPDIR/$name.shadow"
+	# new files: what is remembered of old ones must not carry over
+	rm -f "$TARGET" "$SHADOW" "$SHADOW".bvstate
 	head -c "$1" /dev/urandom >"$TARGET"
 	cp --reflink=never "$TARGET" "$SHADOW"
 }
@@ -222,7 +224,11 @@ assert_counted() { [ "$(stat_of "$1")" -gt 0 ] 2>/dev/null || fail_with "expecte
 # a file with a teardown of its own calls this in it
 clean_up() {
 	local loop
-	for loop in "${LOOPS[@]}"; do losetup -d "$loop" || :; done
+	for loop in "${LOOPS[@]}"; do
+		# a device that was a shadow has its state file where there are no directories for it
+		rm -f "/dev/shm/blkverify-$(($(stat -c '%Hr * 256 + %Lr' "$loop")))-0.bvstate"
+		losetup -d "$loop" || :
+	done
 	case ${SHM_DIR-} in /dev/shm/blkverify-test.*) rm -rf "$SHM_DIR" ;; esac
 }
 teardown() { clean_up; }

@@ -159,16 +159,21 @@ refused_as_native() {
 @test "O_TRUNC that fails does not empty the shadow" {
 	need_root
 	need_program setpriv
-	make_pair 64K
+	# a directory of that user's, for the state file; the target stays root's
+	local dir="$BATS_TEST_TMPDIR/theirs" as="setpriv --reuid=65534 --regid=65534 --clear-groups"
+	mkdir "$dir"
+	make_pair 64K theirs/disk
 	chmod 444 "$TARGET"
-	chmod 666 "$SHADOW"
-	chmod 755 "$BATS_TEST_TMPDIR"
-	cp "$BLK_SNIPPETS/opener" "$BLK_LIB" "$BATS_TEST_TMPDIR"
-	run setpriv --reuid=65534 --regid=65534 --clear-groups "$BATS_TEST_TMPDIR/opener" open64 "$TARGET" wronly trunc
+	chown 65534:65534 "$dir" "$SHADOW"
+	cp "$BLK_SNIPPETS/opener" "$BLK_LIB" "$dir"
+	# bats keeps its own to itself
+	chmod o+x "$BATS_RUN_TMPDIR"
+	run $as env "$dir/opener" open64 "$TARGET" wronly trunc
 	[ "$output" = "ret=-1 EACCES" ] || skip "the test directory is closed to others"
-	run env LD_PRELOAD="$BATS_TEST_TMPDIR/${BLK_LIB##*/}" BLKVERIFY_TARGET="$TARGET" BLKVERIFY_SHADOW="$SHADOW" \
-		setpriv --reuid=65534 --regid=65534 --clear-groups "$BATS_TEST_TMPDIR/opener" open64 "$TARGET" wronly trunc
-	[[ $output == *"ret=-1 EACCES"* ]]
+	run $as env LD_PRELOAD="$dir/${BLK_LIB##*/}" BLKVERIFY_TARGET="$TARGET" BLKVERIFY_SHADOW="$SHADOW" \
+		"$dir/opener" open64 "$TARGET" wronly trunc
+	assert_silent 1
+	[ "$output" = "ret=-1 EACCES" ]
 	assert_same_contents
 }
 
@@ -184,7 +189,8 @@ routed_as_native() {
 	BLKVERIFY_STATS=1 run shim router "$1" "$TARGET" $AT $LENGTH
 	assert_clean
 	[ "$(grep -v '^blkverify: stats' <<<"$output")" = "$native" ]
-	[ "$(sed -n 's/^blkverify: stats .* read_bytes=\([0-9]*\).*/\1/p' <<<"$output" | sort -n | tail -n 1)" = $LENGTH ]
+	# the child of clone() ends where no summary can be written
+	[ "$1" = clone ] || [ "$(sed -n 's/^blkverify: stats .* read_bytes=\([0-9]*\).*/\1/p' <<<"$output" | sort -n | tail -n 1)" = $LENGTH ]
 }
 
 @test "the target is verified by every route to it" {

@@ -340,6 +340,20 @@ flushes() {
 	for_each "$(flusher --list)" flushes
 }
 
+leaves() {
+	make_pair 64K
+	BLKVERIFY_STATS=1 run shim leaver "$1" "$TARGET" $AT $LENGTH 0x5a
+	assert_silent 7
+	assert_same_contents
+	assert_filled "$TARGET" $AT $LENGTH 5a
+	# what is executed in its place never opened the target
+	[ "$1" = exec ] || assert_stat writes 1
+}
+
+@test "a program may end in any way right after a write" {
+	for_each "$(leaver --list)" leaves
+}
+
 @test "several pairs at once are kept apart" {
 	make_pair 64K one
 	local one=$TARGET one_shadow=$SHADOW
