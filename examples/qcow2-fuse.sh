@@ -3,6 +3,10 @@
 # serves IMAGE as the raw file FILE while COMMAND runs, then stops serving it. Whatever opens FILE under the shim puts
 # QEMU's qcow2 driver under test. FILE is made when it does not exist, and then removed again. Exit status: COMMAND's.
 # FORMAT in the environment names another format of QEMU's.
+#
+# QEMU 7.2's export loses or mixes up the data of O_DIRECT writes that reach it at the same time. The kernel sends one
+# at a time for plain write calls of less than 1 MiB, but not for larger ones, libaio or io_uring: with those, the
+# mismatches that the shim reports are real.
 set -eu
 
 say() {
