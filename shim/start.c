@@ -27,10 +27,45 @@ static atomic_int starter;
 static char **environment;
 static struct bv_config config;
 
+static bool is_at(const struct stat *st, const char *path)
+{
+	struct stat other;
+
+	return path && raw_fstatat(AT_FDCWD, path, &other, 0) == 0 &&
+	       other.st_dev == st->st_dev && other.st_ino == st->st_ino;
+}
+
+static bool log_is_image(void)
+{
+	struct stat st;
+	bool image = false;
+
+	if (bv_log_fd() < 0 || raw_fstat(bv_log_fd(), &st) < 0)
+		return false;
+	for (unsigned i = 0; i < BV_MAX_PAIRS; i++)
+		image |= is_at(&st, config.target[i]) ||
+			 is_at(&st, config.shadow[i]);
+	return image;
+}
+
+/* A log that is an image, by whatever name, is not written to: the lines
+ * would be the corruption. NULL: standard error. -EEXIST: it is one. */
+static int open_log(const char *path)
+{
+	int result = bv_log_open(path);
+
+	if (result < 0 || !log_is_image())
+		return result;
+	bv_log_silence();
+	return -EEXIST;
+}
+
 static void __attribute__((noreturn)) fail(const struct bv_text *why)
 {
+	if (bv_log_fd() < 0 && config.log)
+		open_log(config.log);
 	if (bv_log_fd() < 0)
-		bv_log_open(NULL);
+		open_log(NULL);
 	bv_log_line(why);
 	raw_exit(125);
 }
@@ -71,36 +106,21 @@ static void read_environment(void)
 		fail(&why);
 }
 
-/* The log must not be an image: its lines would be the corruption. */
-static void open_log(void)
+static void start_log(void)
 {
 	static struct bv_text why;
-	int result = bv_log_open(config.log);
+	int result = open_log(config.log);
 
-	if (result == 0)
-		return;
-	text_add(&why, "BLKVERIFY_LOG=");
-	text_quoted(&why, config.log ? config.log : "");
-	text_add(&why, ": ");
-	text_errno(&why, -result);
-	bv_log_open(NULL);
-	fail(&why);
-}
-
-static void check_log(void)
-{
-	static struct bv_text why;
-	struct stat st;
-
-	if (bv_log_fd() < 0 || raw_fstat(bv_log_fd(), &st) < 0 ||
-	    (!bv_disk_of(&st) && !bv_disk_is_own(&st)))
-		return;
-	bv_log_silence();
-	if (!config.log)
+	if (result == 0 || !config.log)
 		return;
 	text_add(&why, "BLKVERIFY_LOG=");
 	text_quoted(&why, config.log);
-	text_add(&why, ": is a target or a shadow");
+	text_add(&why, ": ");
+	if (result == -EEXIST)
+		text_add(&why, "is a target or a shadow");
+	else
+		text_errno(&why, -result);
+	config.log = NULL;
 	fail(&why);
 }
 
@@ -120,14 +140,13 @@ static void start_engine(void)
 		.preadv2 = real_preadv64v2, .pwritev2 = real_pwritev64v2,
 		.lseek = real_lseek64,
 	};
-	open_log();
+	start_log();
 	result = bv_buffer_start();
 	if (result < 0)
 		fail_errno("private buffers", -result);
 	bv_policy_start(&config);
 	if (bv_disk_start(&config, &why) < 0)
 		fail(&why);
-	check_log();
 	if (bv_stream_start() < 0) {
 		text_clear(&why);
 		text_add(&why, "stdio of this libc (");

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "number.h"
+
 #define PREFIX "BLKVERIFY_"
 #define PREFIX_LENGTH (sizeof(PREFIX) - 1)
 
@@ -280,43 +282,6 @@ static int take_bool(struct parse *p, bool *out)
 	return 0;
 }
 
-enum number { NUMBER_GOOD, NUMBER_BAD, NUMBER_TOO_LARGE };
-
-/* Digits alone; *end is what follows them. No sign, no blank, no base. */
-static enum number digits(const char *s, uint64_t *out, const char **end)
-{
-	bool over = false;
-
-	if (*s < '0' || *s > '9')
-		return NUMBER_BAD;
-	for (*out = 0; *s >= '0' && *s <= '9'; s++) {
-		over |= __builtin_mul_overflow(*out, 10u, out);
-		over |= __builtin_add_overflow(*out, (unsigned)(*s - '0'), out);
-	}
-	*end = s;
-	return over ? NUMBER_TOO_LARGE : NUMBER_GOOD;
-}
-
-static enum number size(const char *s, uint64_t *out)
-{
-	const char *end;
-	enum number verdict = digits(s, out, &end);
-	uint64_t unit = 1;
-
-	if (verdict == NUMBER_BAD)
-		return verdict;
-	switch (*end) {
-	case 'G': unit *= 1024; /* fall through */
-	case 'M': unit *= 1024; /* fall through */
-	case 'K': unit *= 1024; end++;
-	}
-	if (*end)
-		return NUMBER_BAD;
-	if (__builtin_mul_overflow(*out, unit, out))
-		return NUMBER_TOO_LARGE;
-	return verdict;
-}
-
 static int take_count(struct parse *p, unsigned low, unsigned high,
 		      unsigned *out)
 {
@@ -324,7 +289,7 @@ static int take_count(struct parse *p, unsigned low, unsigned high,
 	const char *end;
 	struct bv_text *t;
 
-	if (digits(p->value, &value, &end) == NUMBER_GOOD && !*end &&
+	if (bv_number_digits(p->value, &value, &end) == NUMBER_GOOD && !*end &&
 	    value >= low && value <= high) {
 		*out = (unsigned)value;
 		return 0;
@@ -391,7 +356,7 @@ static int take_shadow(struct parse *p)
 
 static int take_queue(struct parse *p)
 {
-	switch (size(p->value, &p->config->queue)) {
+	switch (bv_number_size(p->value, &p->config->queue)) {
 	case NUMBER_GOOD:
 		break;
 	case NUMBER_BAD:
@@ -407,7 +372,7 @@ static int take_sector_size(struct parse *p)
 {
 	uint64_t n;
 
-	if (size(p->value, &n) != NUMBER_GOOD || n < 512 || n > 65536 ||
+	if (bv_number_size(p->value, &n) != NUMBER_GOOD || n < 512 || n > 65536 ||
 	    (n & (n - 1)))
 		return bad(p, "not a power of two from 512 to 65536");
 	p->config->sector_size = (unsigned)n;
@@ -535,7 +500,7 @@ static int take_one(struct parse *p, size_t i, const char *value)
 	if (!value)
 		return 0;
 	if (value[0] == '\0')
-		return i == TARGET ? 0 : bad(p, "empty");
+		return bad(p, "empty");
 	return p->variable->take(p);
 }
 

@@ -464,19 +464,6 @@ struct bv_disk *bv_disk_at(int dirfd, const char *path, int flags, bool *exists)
 	return *exists ? bv_disk_of(&st) : NULL;
 }
 
-bool bv_disk_is_own(const struct stat *st)
-{
-	struct stat own;
-
-	for (unsigned i = 0; i < bv_disks; i++)
-		if ((raw_fstat(bv_disk[i].shadow_fd, &own) == 0 &&
-		     same_file(&own, st)) ||
-		    (raw_fstat(bv_disk[i].state_fd, &own) == 0 &&
-		     same_file(&own, st)))
-			return true;
-	return false;
-}
-
 void bv_disk_replaced(struct bv_disk *disk)
 {
 	static struct bv_text line;

@@ -36,7 +36,7 @@ enum bv_mmap { BV_MMAP_MEMFD, BV_MMAP_REFUSE };
 /* One variable of the contract each; see INTERFACE. Strings point into
  * storage, or into the envp given to bv_config_parse, and live as long. */
 struct bv_config {
-	bool active;                 /* BLKVERIFY_TARGET set and not empty */
+	bool active;                 /* BLKVERIFY_TARGET is set */
 	unsigned pairs;              /* 1..BV_MAX_PAIRS when active, else 0 */
 	const char *target[BV_MAX_PAIRS]; /* absolute paths, escapes undone */
 	const char *shadow[BV_MAX_PAIRS];
@@ -82,8 +82,8 @@ struct bv_config {
  * A BLKVERIFY_ variable that is not in the contract is an error. So is a
  * value of the contract that this version cannot honour yet (mode pool,
  * trap 1, report, journal): it must not look as if it were. An empty value
- * of a variable other than BLKVERIFY_TARGET is a bad value. When
- * BLKVERIFY_TARGET is unset or empty, *config is inert (active false) and
+ * is a bad one: more likely than not, of a shell variable that was to be
+ * set. When BLKVERIFY_TARGET is unset, *config is inert (active false) and
  * other variables are still checked.
  * Async-signal-safe: no allocation, no stdio, no locale. */
 int bv_config_parse(struct bv_config *config, char *const envp[],

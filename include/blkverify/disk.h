@@ -61,10 +61,6 @@ struct bv_disk *bv_disk_of(const struct stat *st);
 struct bv_disk *bv_disk_at(int dirfd, const char *path, int flags,
 			   bool *exists);
 
-/* Is this file a shadow or state file of ours? The program must not be fed
- * with it and it must not be the log. */
-bool bv_disk_is_own(const struct stat *st);
-
 /* The path of disk's target no longer names the target: says so, once. */
 void bv_disk_replaced(struct bv_disk *disk);
 

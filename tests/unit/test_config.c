@@ -70,9 +70,6 @@ static void test_inert(void **state)
 	good("PATH=/bin", "BLKVERIFY=1", "XBLKVERIFY_TARGET=/x", "BLKVERIFY_X",
 	     "BLKVERIFY_TARGET");
 	assert_false(c.active);
-	good("BLKVERIFY_TARGET=");
-	assert_false(c.active);
-	assert_int_equal(c.pairs, 0);
 }
 
 static void test_inert_is_still_checked(void **state)
@@ -81,12 +78,12 @@ static void test_inert_is_still_checked(void **state)
 	good("BLKVERIFY_SHADOW=/a:/b");
 	assert_false(c.active);
 	assert_int_equal(c.pairs, 0);
-	good("BLKVERIFY_TARGET=", "BLKVERIFY_SHADOW=/a");
-	assert_false(c.active);
+	bad("BLKVERIFY_TARGET=: empty", "BLKVERIFY_TARGET=",
+	    "BLKVERIFY_SHADOW=/a");
 	bad("BLKVERIFY_STATS=2: not 0 or 1", "BLKVERIFY_STATS=2");
 	bad("BLKVERIFY_SHADOW=/a:: path 2 is empty", "BLKVERIFY_SHADOW=/a:");
 	bad("BLKVERIFY_MODE=pool: not in this version, use sync",
-	    "BLKVERIFY_TARGET=", "BLKVERIFY_MODE=pool");
+	    "BLKVERIFY_MODE=pool");
 	bad("BLKVERIFY_TARGT: unknown variable, did you mean "
 	    "BLKVERIFY_TARGET?", "BLKVERIFY_TARGT=/x");
 }
@@ -520,8 +517,8 @@ static void test_first_of_duplicates(void **state)
 	assert_true(c.stats);
 	good("BLKVERIFY_LOG=/1", "BLKVERIFY_LOG=/2");
 	assert_string_equal(c.log, "/1");
-	good("BLKVERIFY_TARGET=", "BLKVERIFY_TARGET=/2");
-	assert_false(c.active);
+	bad("BLKVERIFY_TARGET=: empty", "BLKVERIFY_TARGET=",
+	    "BLKVERIFY_TARGET=/2");
 }
 
 static void test_values_are_quoted(void **state)
