@@ -36,6 +36,19 @@ open_to_nobody() {
 	as_nobody test -r "$BLK_LIB" || skip "nobody cannot reach $BATS_TEST_TMPDIR"
 }
 
+# assert_reported OP SECTOR OFFSET [STATUS]: as assert_mismatch, after whatever the start had to say
+assert_reported() {
+	assert_status "${4:-134}" || return
+	grep -Eq "^blkverify: $1 sector_num=[0-9]+ nb_sectors=[0-9]+ contents mismatch in sector $2 at offset $3\$" <<<"$output" ||
+		fail_with "expected a mismatch in sector $2 at offset $3"
+}
+
+# new_run: what the last run left unknown is forgotten, target and shadow are the same
+new_run() {
+	rm -f "$SHADOW.bvstate"
+	cp "$TARGET" "$SHADOW"
+}
+
 # lacks PATTERN [FILE]: no line of $output, or of FILE, matches. A bare "! grep" would go unnoticed in a test.
 lacks() {
 	if [ $# = 2 ]; then ! grep -e "$1" "$2"; else ! grep -e "$1" <<<"$output"; fi || fail_with "there is: $1"
@@ -118,13 +131,14 @@ make_qcow2_pair() {
 
 mounted_at() { [ "$(stat -c %s "$1" 2>/dev/null || echo 0)" -gt 0 ]; }
 
-# serve_qcow2: TARGET shows QCOW2 as a raw file
+# serve_qcow2 [DISCARD]: TARGET shows QCOW2 as a raw file; DISCARD as QEMU's option, unmap unless given
 serve_qcow2() {
+	local discard=${1:-unmap}
 	need_fuse
 	: >"$TARGET"
 	qemu-storage-daemon --pidfile "$BATS_TEST_TMPDIR/daemon.pid" \
-		--blockdev "driver=file,node-name=below,filename=$QCOW2" \
-		--blockdev driver=qcow2,node-name=disk,file=below \
+		--blockdev "driver=file,node-name=below,filename=$QCOW2,discard=$discard" \
+		--blockdev "driver=qcow2,node-name=disk,file=below,discard=$discard" \
 		--export "type=fuse,id=out,node-name=disk,mountpoint=$TARGET,writable=on" \
 		>"$BATS_TEST_TMPDIR/daemon.out" 2>&1 3>&- &
 	DAEMON=$!

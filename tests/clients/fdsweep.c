@@ -1,7 +1,7 @@
 /* A program that takes every descriptor number for its own, as daemons do, and then works on files.
  *   fdsweep HOW TARGET DIR READ_AT
  * HOW: loop (close 3 up), closefrom, close_range, cloexec (close_range with CLOEXEC), syscall (close_range through
- * libc's syscall()), raw (by an instruction of our own: not to be seen), dup2 (an innocent file on every number).
+ * libc's syscall()), raw (by an instruction of our own: not to be seen), dup2 (an innocent file on every number in turn).
  * Afterwards it writes 64 files in DIR, keeps them open, writes the target's first block, reads its block at READ_AT,
  * and finds every file as it left it. */
 #include <fcntl.h>
@@ -61,12 +61,15 @@ static int sweep(const char *how, const char *dir)
 		fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0644);
 		if (fd < 0)
 			return -1;
-		for (int to = 3; to < top; to++)
-			if (to != fd && dup2(fd, to) != to)
+		/* one after the other, so that whoever holds a number has another place to go; some stay */
+		for (int to = 3; to < top; to++) {
+			if (to == fd)
+				continue;
+			if (dup2(fd, to) != to)
 				return -1;
-		/* half of the numbers are used again for what follows */
-		for (int to = 3; to < top; to += 2)
-			close(to);
+			if (to % 4)
+				close(to);
+		}
 	} else {
 		return -1;
 	}

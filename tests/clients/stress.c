@@ -179,6 +179,8 @@ static void *work(void *argument)
 	}
 	close(fd);
 	close(append);
+	if (!options.one_buffer)
+		free(in);
 	return NULL;
 }
 

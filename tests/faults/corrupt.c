@@ -20,7 +20,7 @@ static ssize_t corrupt(const struct fault_io *io)
 	ssize_t got;
 
 	if (start == -1)
-		start = lseek(io->fd, 0, SEEK_CUR);
+		start = fault_call(SYS_lseek, io->fd, 0, SEEK_CUR, 0, 0, 0);
 	got = fault_real_read(io);
 	if (got <= 0 || (at >= 0 && (at < start || at >= start + got)) || !fault_due(io->fd))
 		return got;

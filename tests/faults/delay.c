@@ -12,7 +12,7 @@ static void wait_a_little(void)
 	long limit = fault_number("FAULT_DELAY", 2000) / 2;
 	struct timespec pause = { 0, limit > 0 ? (long)((random >> 8) % (unsigned long)limit) * 1000 : 0 };
 
-	syscall(SYS_nanosleep, &pause, NULL);
+	fault_call(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
 }
 
 static ssize_t slow_read(const struct fault_io *io)

@@ -2,8 +2,6 @@
  * torn the data: with FAULT_TORN set, half of it is written first. */
 #include "fault.h"
 
-#include <fcntl.h>
-
 static int fails(int fd, const char *op)
 {
 	const char *wanted = getenv("FAULT_OP");
@@ -43,14 +41,14 @@ FAULT_DEFINE(failing_read, failing_write)
 	int fault_##symbol params \
 	{ \
 		if (!fails(fd, op)) \
-			return (int)syscall(number, __VA_ARGS__); \
+			return (int)fault_call(number, __VA_ARGS__); \
 		errno = fault_errno(); \
 		return -1; \
 	}
 
-FAIL_CALL(fsync, "sync", SYS_fsync, (int fd), fd)
-FAIL_CALL(fdatasync, "sync", SYS_fdatasync, (int fd), fd)
-FAIL_CALL(ftruncate, "space", SYS_ftruncate, (int fd, off_t length), fd, length)
-FAIL_CALL(ftruncate64, "space", SYS_ftruncate, (int fd, off_t length), fd, length)
-FAIL_CALL(fallocate, "space", SYS_fallocate, (int fd, int mode, off_t offset, off_t length), fd, mode, offset, length)
-FAIL_CALL(fallocate64, "space", SYS_fallocate, (int fd, int mode, off_t offset, off_t length), fd, mode, offset, length)
+FAIL_CALL(fsync, "sync", SYS_fsync, (int fd), fd, 0, 0, 0, 0, 0)
+FAIL_CALL(fdatasync, "sync", SYS_fdatasync, (int fd), fd, 0, 0, 0, 0, 0)
+FAIL_CALL(ftruncate, "space", SYS_ftruncate, (int fd, off_t length), fd, length, 0, 0, 0, 0)
+FAIL_CALL(ftruncate64, "space", SYS_ftruncate, (int fd, off_t length), fd, length, 0, 0, 0, 0)
+FAIL_CALL(fallocate, "space", SYS_fallocate, (int fd, int mode, off_t offset, off_t length), fd, mode, offset, length, 0, 0)
+FAIL_CALL(fallocate64, "space", SYS_fallocate, (int fd, int mode, off_t offset, off_t length), fd, mode, offset, length, 0, 0)
