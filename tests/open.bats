@@ -177,6 +177,41 @@ refused_as_native() {
 	assert_same_contents
 }
 
+# resize by a path that is not the one the shim was told
+other_names() {
+	make_pair 64K
+	ln -sf disk.img "$BATS_TEST_TMPDIR/symbolic"
+	ln -f "$TARGET" "$BATS_TEST_TMPDIR/hard"
+	case $1 in
+	symlink) run shim space truncate "$BATS_TEST_TMPDIR/symbolic" 0 10000 ;;
+	hardlink) run shim space truncate64 "$BATS_TEST_TMPDIR/hard" 0 10000 ;;
+	relative) cd "$BATS_TEST_TMPDIR" && run shim space truncate disk.img 0 10000 ;;
+	dots) run shim space truncate "$BATS_TEST_TMPDIR/../${BATS_TEST_TMPDIR##*/}/./disk.img" 0 10000 ;;
+	proc) run shim bash -c 'exec 9<>"$1" && exec space truncate /proc/self/fd/9 0 10000' - "$TARGET" ;;
+	open_symlink) run shim opener open64 "$BATS_TEST_TMPDIR/symbolic" wronly trunc ;;
+	open_hardlink) run shim opener openat "$BATS_TEST_TMPDIR/hard" wronly trunc ;;
+	creat_symlink) run shim opener creat "$BATS_TEST_TMPDIR/symbolic" mode=600 ;;
+	esac
+	assert_clean
+	[ "$(stat -c %s "$TARGET")" != 65536 ]
+	assert_same_contents
+}
+
+@test "a target is resized under any of its names" {
+	for_each "symlink hardlink relative dots proc open_symlink open_hardlink creat_symlink" other_names
+}
+
+few_descriptors() {
+	run shim bash -c 'ulimit -n "$1"; exec reader pread64 "$2" 5000 40001' - "$1" "$TARGET"
+	assert_mismatch read 65 33333
+}
+
+@test "a program that may have few descriptors is verified" {
+	make_pair 64K
+	damage_shadow 33333
+	for_each "64 16" few_descriptors
+}
+
 # ---- routes to the file ----
 
 routed_as_native() {
