@@ -72,6 +72,39 @@ SECTIONS=$(edges --list | grep -v grown)
 	assert_mismatch read 39 19999
 }
 
+# ---- one file position for many ----
+
+# shares PROCESSES,THREADS: the records that are written are what is read afterwards
+shares() {
+	local processes=${1%,*} threads=${1#*,}
+	make_pair 0
+	run shim sharer write "$TARGET" "$processes" "$threads" 400
+	assert_clean
+	assert_same_contents
+	[ "$(stat -c %s "$TARGET")" = $((processes * threads * 400 * 512)) ]
+	run shim sharer read "$TARGET" "$processes" "$threads" 400
+	assert_clean
+	make_pair 0
+	run shim sharer append "$TARGET" "$processes" "$threads" 400
+	assert_clean
+	assert_same_contents
+	[ "$(stat -c %s "$TARGET")" = $((processes * threads * 400 * 512)) ]
+}
+
+@test "reads and writes at a shared position take turns" {
+	for_each "1,1 1,4 4,1 3,3" shares
+}
+
+@test "a wrong byte is found by whoever gets to read it" {
+	make_pair 0
+	run shim sharer write "$TARGET" 2 2 100
+	assert_clean
+	damage_shadow 100000
+	BLKVERIFY_ON_MISMATCH=log run shim sharer read "$TARGET" 2 2 100
+	assert_mismatch read 195 100000 0
+	[ "$(blk_lines | grep -c 'mismatch in sector')" = 1 ]
+}
+
 # ---- threads and signals ----
 
 @test "cancellation points stay what they are" {

@@ -3,7 +3,9 @@
  * device --list: every REQUEST, one a line.
  */
 #include "client.h"
+#include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <linux/hdreg.h>
 #include <sys/ioctl.h>
 
 #ifndef BLKDISCARD
@@ -24,8 +26,11 @@ int main(int argc, char **argv)
 		{ "BLKDISCARD", BLKDISCARD }, { "BLKSECDISCARD", BLKSECDISCARD }, { "BLKZEROOUT", BLKZEROOUT },
 		{ "UNKNOWN", UNKNOWN }, { "BLKGETSIZE64", BLKGETSIZE64 }, { "BLKSSZGET", BLKSSZGET },
 		{ "BLKFLSBUF", BLKFLSBUF }, { "FIGETBSZ", FIGETBSZ }, { "FIONREAD", FIONREAD }, { "TCGETS", 0x5401 },
+		{ "BLKPBSZGET", BLKPBSZGET }, { "BLKROGET", BLKROGET }, { "BLKIOMIN", BLKIOMIN }, { "HDIO_GETGEO", HDIO_GETGEO },
+		{ "FS_IOC_GETFLAGS", FS_IOC_GETFLAGS }, { "FS_IOC_FSGETXATTR", FS_IOC_FSGETXATTR },
+		{ "FS_IOC_FIEMAP", FS_IOC_FIEMAP },
 	};
-	uint64_t argument[8] = { 0 };
+	uint64_t argument[64] = { 0 };
 	int fd;
 
 	if (argc == 2 && !strcmp(argv[1], "--list")) {

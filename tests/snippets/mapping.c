@@ -1,6 +1,7 @@
 /*
  * mapping SYMBOL:HOW FILE OFFSET LENGTH BYTE: maps the range (OFFSET a multiple of a page) and reads it; HOW is
- * "read", "private" (also writes, which nobody sees) or "write" (fills it with BYTE through the mapping).
+ * "read", "private" (also writes, which nobody sees), "write" (fills it with BYTE through the mapping) or "anonymous"
+ * (memory alone, though FILE's descriptor is given).
  * mapping --list: every SYMBOL:HOW, one a line.
  */
 #include "client.h"
@@ -12,7 +13,7 @@ CALL(__mmap, void *, (void *, size_t, int, int, int, int64_t))
 
 int main(int argc, char **argv)
 {
-	static const char *const hows[] = { "read", "private", "write" };
+	static const char *const hows[] = { "read", "private", "write", "anonymous" };
 	const char *how;
 	int fd, named;
 	char *p;
@@ -21,7 +22,7 @@ int main(int argc, char **argv)
 
 #define SYMBOLS(X) X(mmap) X(mmap64) X(__mmap)
 	if (argc == 2 && !strcmp(argv[1], "--list")) {
-		for (int i = 0; i < 3; i++) {
+		for (int i = 0; i < 4; i++) {
 #define L(name) printf("%s:%s\n", #name, hows[i]);
 			SYMBOLS(L)
 		}
@@ -42,7 +43,7 @@ int main(int argc, char **argv)
 		if (!call_##name) \
 			absent(#name); \
 		p = call_##name(NULL, n, *how == 'r' ? PROT_READ : PROT_READ | PROT_WRITE, \
-			*how == 'p' ? MAP_PRIVATE : MAP_SHARED, fd, at); \
+			*how == 'p' ? MAP_PRIVATE : *how == 'a' ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, at); \
 	}
 	SYMBOLS(M)
 	if (!named)
