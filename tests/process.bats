@@ -257,6 +257,17 @@ daemon_reported() { grep -q "$1" "$BATS_TEST_TMPDIR/log"; }
 	done
 }
 
+# ---- other interposers ----
+
+@test "another interposer behind the shim, which uses libc's names" {
+	run shim_with stacked timeout -s KILL 20 diskio open "$TARGET" rw write 0 512 aa put 512 bb read 0 65536 get 512
+	assert_clean
+	assert_same_contents
+	damage_shadow "$BAD"
+	run shim_with stacked timeout -s KILL 20 diskio open "$TARGET" rw read 0 65536
+	assert_mismatch read 40 "$BAD"
+}
+
 # ---- the end of a process ----
 
 @test "every way to end writes the summary" {
