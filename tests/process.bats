@@ -173,6 +173,47 @@ daemon_reported() { grep -q "$1" "$BATS_TEST_TMPDIR/log"; }
 	assert_first_line 'contents mismatch'
 }
 
+# ---- calls that never return ----
+
+@test "threads cancelled in the middle of their calls leave no lock and no lie behind" {
+	run shim timeout -s KILL 60 abrupt cancel "$TARGET" 300
+	assert_clean
+	run shim timeout -s KILL 20 diskio open "$TARGET" rw read 0 65536
+	assert_status 0
+	assert_same_contents
+}
+
+@test "calls left by siglongjmp leave no lock and no lie behind" {
+	run shim timeout -s KILL 60 abrupt jump "$TARGET" 1000
+	assert_clean
+	run shim timeout -s KILL 20 diskio open "$TARGET" rw read 0 65536
+	assert_status 0
+	assert_same_contents
+}
+
+@test "fork while threads are in the middle of their calls" {
+	run shim timeout -s KILL 60 abrupt fork "$TARGET" 200
+	assert_clean
+	assert_same_contents
+}
+
+@test "exit and exec while threads are in the middle of their calls" {
+	local round
+	for ((round = 0; round < 20; round++)); do
+		# what they left half done is unknown to the programs that follow, not different
+		run shim timeout -s KILL 30 sh -c '
+			abrupt exit "$0" 1 && diskio open "$0" rw read 0 65536 write 0 65536 aa &&
+			exec abrupt exec "$0" 1 diskio open "$0" rw read 0 65536 write 0 65536 bb' "$TARGET"
+		assert_status 0
+		lacks mismatch
+		assert_same_contents
+	done
+	damage_target "$BAD"
+	run shim timeout -s KILL 30 abrupt exec "$TARGET" 1 diskio open "$TARGET" r read 0 65536
+	[ "$status" != 0 ]
+	lacks '^read = '
+}
+
 # ---- the program's own locks ----
 
 @test "POSIX locks of the program stay" {
