@@ -18,6 +18,8 @@ unset LD_PRELOAD "${!BLKVERIFY_@}"
 ulimit -c 0
 
 LOOPS=()
+SHM_DIRS=()
+SHADOWS=()
 
 # ---- pairs ----
 
@@ -27,15 +29,25 @@ make_pair() {
 	TARGET="$BATS_TEST_TMPDIR/$name.img"
 	SHADOW="$BATS_TEST_TMPDIR/$name.shadow"
 	# new files: what is remembered of old ones must not carry over
-	rm -f "$TARGET" "$SHADOW" "$SHADOW".bvstate
+	forget "$SHADOW"
+	rm -f "$TARGET" "$SHADOW"
 	head -c "$1" /dev/urandom >"$TARGET"
 	cp --reflink=never "$TARGET" "$SHADOW"
+	# the inode may be one of a shadow that is gone
+	forget "$SHADOW"
+	SHADOWS+=("$SHADOW")
+}
+
+# forget SHADOW: removes its state file, beside it or where it is for those who may not write there
+forget() {
+	[ ! -e "$1" ] || rm -f "$1.bvstate" "/dev/shm/blkverify-$(stat -c %d-%i "$1").bvstate"
 }
 
 # make_pair_on_tmpfs SIZE: the same where there is no O_DIRECT alignment, no ZERO_RANGE and no disk.
 make_pair_on_tmpfs() {
 	[ "$(stat -f -c %T /dev/shm)" = tmpfs ] || skip "/dev/shm is not tmpfs"
 	SHM_DIR=$(mktemp -d /dev/shm/blkverify-test.XXXXXX)
+	SHM_DIRS+=("$SHM_DIR")
 	TARGET="$SHM_DIR/disk.img"
 	SHADOW="$SHM_DIR/disk.shadow"
 	head -c "$1" /dev/urandom >"$TARGET"
@@ -91,8 +103,7 @@ for_each() {
 		(
 			skip() { exit 77; }
 			# what this word attaches is its own to detach
-			LOOPS=()
-			unset SHM_DIR
+			LOOPS=() SHM_DIRS=() SHADOWS=()
 			trap clean_up EXIT
 			trap 'echo "at: $BASH_COMMAND"' ERR
 			set -eE
@@ -223,12 +234,13 @@ assert_counted() { [ "$(stat_of "$1")" -gt 0 ] 2>/dev/null || fail_with "expecte
 
 # a file with a teardown of its own calls this in it
 clean_up() {
-	local loop
+	local loop dir shadow
+	for shadow in "${SHADOWS[@]}"; do forget "$shadow"; done
 	for loop in "${LOOPS[@]}"; do
 		# a device that was a shadow has its state file where there are no directories for it
 		rm -f "/dev/shm/blkverify-$(($(stat -c '%Hr * 256 + %Lr' "$loop")))-0.bvstate"
 		losetup -d "$loop" || :
 	done
-	case ${SHM_DIR-} in /dev/shm/blkverify-test.*) rm -rf "$SHM_DIR" ;; esac
+	for dir in "${SHM_DIRS[@]}"; do rm -rf "$dir"; done
 }
 teardown() { clean_up; }
