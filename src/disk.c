@@ -258,19 +258,17 @@ static void say_unknown(const struct bv_disk *disk, unsigned in_flight)
 	}
 }
 
-/* A process was killed while it changed the length: the target's is the
- * truth, and what lies between the two lengths is unknown. */
-static int adopt_length(struct bv_disk *disk, uint64_t target)
+void bv_disk_adopt_length(struct bv_disk *disk)
 {
 	uint64_t shadow = atomic_load(&disk->state->size);
-	int result = bv_shadow_resize(disk, target);
+	int64_t target = bv_disk_target_size(disk);
 
-	if (result < 0)
-		return result;
-	atomic_store(&disk->state->size, target);
-	if (target > shadow)
-		bv_unknown_add(disk, shadow, target, false);
-	return 0;
+	if (target < 0 || (uint64_t)target == shadow ||
+	    bv_shadow_resize(disk, (uint64_t)target) < 0)
+		return;
+	atomic_store(&disk->state->size, (uint64_t)target);
+	if ((uint64_t)target > shadow)
+		bv_unknown_add(disk, shadow, (uint64_t)target, false);
 }
 
 static int check_length(struct bv_disk *disk, bool resized, struct bv_text *why)
@@ -283,7 +281,7 @@ static int check_length(struct bv_disk *disk, bool resized, struct bv_text *why)
 	bv_inflight_take(disk, &whole_disk, &hold);
 	target = atomic_load(&disk->bound) ? bv_disk_target_size(disk) : 0;
 	if (target >= 0 && resized)
-		adopt_length(disk, (uint64_t)target);
+		bv_disk_adopt_length(disk);
 	shadow = atomic_load(&disk->state->size);
 	bv_inflight_drop(&hold);
 	if (target < 0) {

@@ -44,9 +44,25 @@ static void note_word_used(struct bv_state *state, unsigned word)
 		;
 }
 
-static int claim_slot(struct bv_state *state)
+/* Who holds one space may want the next, so each keeps some slots that the
+ * former cannot fill: the crowd that waits for the position must leave its
+ * owner one for his bytes, and all of them one for the table, without which
+ * nobody can clear up after the dead. */
+static unsigned words_for(enum bv_space space)
 {
-	for (unsigned word = 0; word < BV_SLOT_WORDS; word++) {
+	switch (space) {
+	case BV_SPACE_POSITION: return BV_SLOT_WORDS - 2;
+	case BV_SPACE_BYTES: return BV_SLOT_WORDS - 1;
+	case BV_SPACE_TABLE: break;
+	}
+	return BV_SLOT_WORDS;
+}
+
+static int claim_slot(struct bv_state *state, enum bv_space space)
+{
+	unsigned words = words_for(space);
+
+	for (unsigned word = 0; word < words; word++) {
 		uint64_t now = atomic_load_explicit(&state->used[word],
 						    memory_order_relaxed);
 
@@ -119,9 +135,52 @@ static bool conflicts(const struct view *view, const struct bv_claim *claim)
 	       view->start < claim->end && claim->start < view->end;
 }
 
+static char *add_number(char *to, unsigned number)
+{
+	char digits[10];
+	unsigned n = 0;
+
+	do {
+		digits[n++] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	while (n)
+		*to++ = digits[--n];
+	return to;
+}
+
+/* One that was killed can still be signalled until its parent waits for it,
+ * and the parent may be the very one that waits here instead. */
+static bool is_zombie(unsigned pid, unsigned tid)
+{
+	char path[64] = "/proc/", stat[96], *at, state = 0;
+	ssize_t n;
+	int fd;
+
+	at = add_number(path + 6, pid);
+	for (const char *c = "/task/"; *c; c++)
+		*at++ = *c;
+	at = add_number(at, tid);
+	for (const char *c = "/stat"; *c; c++)
+		*at++ = *c;
+	fd = raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	n = raw_read(fd, stat, sizeof(stat));
+	raw_close(fd);
+	/* "PID (NAME) STATE ...": the name may have brackets of its own. */
+	for (ssize_t i = 0; i + 2 < n; i++)
+		if (stat[i] == ')')
+			state = stat[i + 2];
+	return state == 'Z' || state == 'X';
+}
+
 static bool is_gone(uint64_t owner)
 {
-	return raw_tgkill((int)(owner >> 32), (int)(uint32_t)owner, 0) == -ESRCH;
+	unsigned pid = (unsigned)(owner >> 32), tid = (unsigned)owner;
+
+	return raw_tgkill((int)pid, (int)tid, 0) == -ESRCH ||
+	       is_zombie(pid, tid);
 }
 
 /* Would its end leave bytes that may differ? A read that learns an unknown
@@ -147,6 +206,16 @@ static void mark_unknown(struct bv_disk *disk, const struct bv_slot *slot)
 			       false);
 }
 
+/* The slot's owner left in mid-operation, and it is ours now: nobody else is
+ * in its range before it is freed. */
+static void clear_up_after(struct bv_disk *disk, const struct bv_slot *slot)
+{
+	mark_unknown(disk, slot);
+	/* It may have changed the length, and told nobody. */
+	if (changes_bytes(slot) && atomic_load(&slot->end) == BV_TO_END)
+		bv_disk_adopt_length(disk);
+}
+
 /* The owner died holding it. One waiter takes its place and clears up; the
  * others keep waiting for the release, or for the death of that one. */
 static void reap(struct bv_disk *disk, int index, uint64_t dead)
@@ -156,7 +225,7 @@ static void reap(struct bv_disk *disk, int index, uint64_t dead)
 	if (!atomic_compare_exchange_strong(&slot->owner, &dead, self()))
 		return;
 	if (atomic_load(&slot->phase) == BV_PHASE_HELD)
-		mark_unknown(disk, slot);
+		clear_up_after(disk, slot);
 	free_slot(disk->state, index);
 }
 
@@ -226,6 +295,29 @@ static bool waits_for_us(struct bv_state *state, const struct view *other)
 	return false;
 }
 
+/* Is the owner of what is seen waiting itself, for that or for something else?
+ * One that waits may do so for what a handler interrupted. */
+static bool owner_waits(struct bv_state *state, const struct view *seen)
+{
+	unsigned words = atomic_load(&state->words_used);
+
+	for (unsigned word = 0; word < words; word++) {
+		uint64_t bits = atomic_load(&state->used[word]);
+
+		for (; bits; bits &= bits - 1) {
+			struct view view;
+			unsigned index = word * 64 +
+					 (unsigned)__builtin_ctzll(bits);
+
+			if (look(&state->slot[index], &view) &&
+			    view.owner == seen->owner &&
+			    view.phase == BV_PHASE_WAITING)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Waits until nothing in slot index is in the way. A signal handler inside an
  * operation may be waiting, through others, for that very operation: it gives
  * up after a second. */
@@ -238,8 +330,9 @@ static int pass_slot(struct bv_disk *disk, int index,
 	int waits = 0;
 
 	while (pass(slot, claim, ticket, &view) == BLOCKED) {
-		if (bv_thread.depth > 1 && view.phase == BV_PHASE_WAITING) {
-			if (waits_for_us(disk->state, &view))
+		if (bv_thread.depth > 1 && owner_waits(disk->state, &view)) {
+			if (view.phase == BV_PHASE_WAITING &&
+			    waits_for_us(disk->state, &view))
 				return 0;
 			if (waits++ == 20)
 				return -EDEADLK;
@@ -285,14 +378,14 @@ int bv_inflight_take(struct bv_disk *disk, const struct bv_claim *claim,
 		     struct bv_hold *hold)
 {
 	static const struct timespec a_while = { 0, 1000 * 1000 };
-	int index = claim_slot(disk->state), result;
+	int index = claim_slot(disk->state, claim->space), result;
 
 	hold->disk = disk;
 	hold->slot = -1;
 	while (index < 0) {
 		/* A thousand operations in flight: one of them ends soon. */
 		raw_call(SYS_nanosleep, (long)&a_while, 0, 0, 0, 0, 0);
-		index = claim_slot(disk->state);
+		index = claim_slot(disk->state, claim->space);
 	}
 	publish(disk->state, &disk->state->slot[index], claim);
 	result = pass_all(disk, claim, index);
@@ -318,8 +411,24 @@ bool bv_inflight_disturbed(struct bv_hold *hold)
 	       atomic_exchange(&slot_of(hold)->disturbed, 0);
 }
 
+/* Makes a slot ours whose owner, masked, is the one given. One that is claimed
+ * and not filled yet still shows its former owner, but no phase; that is
+ * looked at first, since it is stored last. A waiter may be about to clear up
+ * after the same owner: one of us does. */
+static bool seize(struct bv_slot *slot, uint64_t owner, uint64_t mask)
+{
+	uint64_t now;
+
+	if (atomic_load(&slot->phase) == BV_PHASE_FREE)
+		return false;
+	now = atomic_load(&slot->owner);
+	return (now & mask) == owner &&
+	       atomic_compare_exchange_strong(&slot->owner, &now, self());
+}
+
 /* Frees the slots whose owner, masked, is the one given. What they were
- * writing becomes unknown. Returns how many were writing. */
+ * writing becomes unknown. Returns how many were writing. resized NULL: the
+ * length is seen to here. */
 static unsigned clear(struct bv_disk *disk, uint64_t owner, uint64_t mask,
 		      bool *resized)
 {
@@ -329,13 +438,16 @@ static unsigned clear(struct bv_disk *disk, uint64_t owner, uint64_t mask,
 		struct bv_slot *slot = &disk->state->slot[index];
 
 		if (!(atomic_load(&disk->state->used[index / 64]) >> (index % 64) & 1) ||
-		    (atomic_load(&slot->owner) & mask) != owner)
+		    !seize(slot, owner, mask))
 			continue;
 		if (atomic_load(&slot->phase) == BV_PHASE_HELD &&
 		    changes_bytes(slot)) {
-			mark_unknown(disk, slot);
 			found++;
-			if (atomic_load(&slot->end) == BV_TO_END)
+			if (!resized)
+				clear_up_after(disk, slot);
+			else
+				mark_unknown(disk, slot);
+			if (resized && atomic_load(&slot->end) == BV_TO_END)
 				*resized = true;
 		}
 		free_slot(disk->state, index);
@@ -345,18 +457,14 @@ static unsigned clear(struct bv_disk *disk, uint64_t owner, uint64_t mask,
 
 void bv_inflight_abandon(void)
 {
-	bool resized;
-
 	for (unsigned i = 0; i < bv_disks; i++)
-		clear(&bv_disk[i], self(), UINT64_MAX, &resized);
+		clear(&bv_disk[i], self(), UINT64_MAX, NULL);
 }
 
 void bv_inflight_exec(struct bv_disk *disk)
 {
-	bool resized;
-
 	clear(disk, (uint64_t)(uint32_t)bv_pid << 32, (uint64_t)UINT32_MAX << 32,
-	      &resized);
+	      NULL);
 }
 
 unsigned bv_inflight_recover(struct bv_disk *disk, bool *resized)
@@ -369,7 +477,7 @@ unsigned bv_inflight_recover(struct bv_disk *disk, bool *resized)
 	 * writing into it. */
 	for (unsigned index = 0; index < BV_SLOTS; index++)
 		if (atomic_load(&state->slot[index].space) == BV_SPACE_TABLE)
-			atomic_store(&state->slot[index].phase, BV_PHASE_FREE);
+			free_slot(state, (int)index);
 	found = clear(disk, 0, 0, resized);
 	for (unsigned index = 0; index < BV_SLOTS; index++) {
 		atomic_store(&state->slot[index].phase, BV_PHASE_FREE);

@@ -68,4 +68,9 @@ void bv_disk_replaced(struct bv_disk *disk);
  * a negative errno. */
 int64_t bv_disk_target_size(const struct bv_disk *disk);
 
+/* Somebody was lost while he changed the length: the target's is the truth,
+ * and what lies between the two lengths is unknown. The caller holds
+ * everything from the shorter one on. */
+void bv_disk_adopt_length(struct bv_disk *disk);
+
 #endif
