@@ -5,6 +5,10 @@
 #include <blkverify/history.h>
 #include <blkverify/thread.h>
 
+#define PUT(field, value) \
+	atomic_store_explicit(&(field), (value), memory_order_release)
+#define GET(field) atomic_load_explicit(&(field), memory_order_acquire)
+
 void bv_history_add(struct bv_disk *disk, enum bv_op op, uint64_t offset,
 		    uint64_t length, int64_t result)
 {
@@ -20,15 +24,17 @@ void bv_history_add(struct bv_disk *disk, enum bv_op op, uint64_t offset,
 	number = atomic_fetch_add_explicit(&state->history_next, 1,
 					   memory_order_relaxed);
 	past = &state->history[number % state->history_room];
+	/* Release and acquire on every field: a reader that sees one of the
+	 * new ones sees that the sequence was taken back first. */
 	atomic_store_explicit(&past->sequence, 0, memory_order_relaxed);
-	atomic_thread_fence(memory_order_release);
-	past->time = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-	past->offset = offset;
-	past->length = length;
-	past->result = result;
-	past->pid = bv_pid;
-	past->tid = bv_thread_tid();
-	past->op = op;
+	PUT(past->time,
+	    (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+	PUT(past->offset, offset);
+	PUT(past->length, length);
+	PUT(past->result, result);
+	PUT(past->pid, bv_pid);
+	PUT(past->tid, bv_thread_tid());
+	PUT(past->op, op);
 	atomic_store_explicit(&past->sequence, number + 1, memory_order_release);
 }
 
@@ -53,14 +59,13 @@ bool bv_history_before(const struct bv_disk *disk, uint64_t sequence,
 		if (atomic_load_explicit(&at->sequence, memory_order_acquire) !=
 		    number + 1)
 			continue;
-		past->time = at->time;
-		past->offset = at->offset;
-		past->length = at->length;
-		past->result = at->result;
-		past->pid = at->pid;
-		past->tid = at->tid;
-		past->op = at->op;
-		atomic_thread_fence(memory_order_acquire);
+		past->time = GET(at->time);
+		past->offset = GET(at->offset);
+		past->length = GET(at->length);
+		past->result = GET(at->result);
+		past->pid = GET(at->pid);
+		past->tid = GET(at->tid);
+		past->op = GET(at->op);
 		if (atomic_load_explicit(&at->sequence, memory_order_relaxed) !=
 		    number + 1)
 			continue;

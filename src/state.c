@@ -112,7 +112,7 @@ static struct bv_state *map(int fd, size_t bytes)
 
 static bool usable(const struct bv_state *old, const struct stat *shadow)
 {
-	return old->magic == BV_STATE_MAGIC &&
+	return atomic_load(&old->magic) == BV_STATE_MAGIC &&
 	       old->version == BV_STATE_VERSION &&
 	       old->shadow_inode ==
 		       (S_ISBLK(shadow->st_mode) ? shadow->st_rdev
@@ -163,8 +163,7 @@ static int begin(int fd, unsigned history_room, const struct stat *shadow,
 		state->shadow_device = shadow->st_dev;
 		state->shadow_inode = S_ISBLK(shadow->st_mode) ?
 					      shadow->st_rdev : shadow->st_ino;
-		atomic_thread_fence(memory_order_seq_cst);
-		state->magic = BV_STATE_MAGIC;
+		atomic_store(&state->magic, BV_STATE_MAGIC);
 	}
 	renew(state, history_room);
 	*result = state;

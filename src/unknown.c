@@ -9,12 +9,30 @@
 #include "raw.h"
 
 /* Looking is done without a lock: the valid table is overwritten only by the
- * change after next, which the generation shows. */
+ * change after next, which the generation shows. Release and acquire on every
+ * field: whoever sees a new one sees the new generation as well. */
+#define PUT(field, value) \
+	atomic_store_explicit(&(field), (value), memory_order_release)
+#define GET(field) atomic_load_explicit(&(field), memory_order_acquire)
+
+static struct bv_extent get(const struct bv_unknown_table *t, uint64_t i)
+{
+	const struct bv_shared_extent *e = &t->extent[i];
+
+	return (struct bv_extent){ GET(e->start), GET(e->end), GET(e->lasting) };
+}
+
+static void put(struct bv_unknown_table *t, uint64_t i, struct bv_extent e)
+{
+	PUT(t->extent[i].start, e.start);
+	PUT(t->extent[i].end, e.end);
+	PUT(t->extent[i].lasting, e.lasting);
+}
+
 static uint32_t begin_look(const struct bv_disk *disk,
 			   const struct bv_unknown_table **table)
 {
-	uint32_t generation = atomic_load_explicit(
-		&disk->state->unknown_generation, memory_order_acquire);
+	uint32_t generation = GET(disk->state->unknown_generation);
 
 	*table = &disk->state->unknown[generation & 1];
 	return generation;
@@ -22,17 +40,20 @@ static uint32_t begin_look(const struct bv_disk *disk,
 
 static bool end_look(const struct bv_disk *disk, uint32_t generation)
 {
-	atomic_thread_fence(memory_order_acquire);
-	return atomic_load_explicit(&disk->state->unknown_generation,
-				    memory_order_relaxed) == generation;
+	return GET(disk->state->unknown_generation) == generation;
 }
 
 bool bv_unknown_any(const struct bv_disk *disk)
 {
 	const struct bv_unknown_table *table;
+	uint32_t generation;
+	bool any;
 
-	begin_look(disk, &table);
-	return table->count != 0;
+	do {
+		generation = begin_look(disk, &table);
+		any = GET(table->count) != 0;
+	} while (!end_look(disk, generation));
+	return any;
 }
 
 bool bv_unknown_next(const struct bv_disk *disk, uint64_t start, uint64_t end,
@@ -45,8 +66,8 @@ bool bv_unknown_next(const struct bv_disk *disk, uint64_t start, uint64_t end,
 	do {
 		generation = begin_look(disk, &table);
 		any = false;
-		for (uint64_t i = 0; i < table->count && !any; i++) {
-			*found = table->extent[i];
+		for (uint64_t i = 0; i < GET(table->count) && !any; i++) {
+			*found = get(table, i);
 			any = found->start < end && found->end > start;
 		}
 	} while (!end_look(disk, generation));
@@ -62,58 +83,74 @@ bool bv_unknown_next(const struct bv_disk *disk, uint64_t start, uint64_t end,
 uint64_t bv_unknown_count(const struct bv_disk *disk, uint64_t *bytes)
 {
 	const struct bv_unknown_table *table;
-	uint64_t size = atomic_load(&disk->state->size);
+	uint64_t size = atomic_load(&disk->state->size), count;
+	uint32_t generation;
 
-	begin_look(disk, &table);
-	*bytes = 0;
-	for (uint64_t i = 0; i < table->count; i++) {
-		uint64_t end = table->extent[i].end;
+	do {
+		generation = begin_look(disk, &table);
+		count = GET(table->count);
+		*bytes = 0;
+		for (uint64_t i = 0; i < count; i++) {
+			struct bv_extent e = get(table, i);
 
-		/* An extent may reach past the end of the file. */
-		if (end > size)
-			end = size;
-		if (end > table->extent[i].start)
-			*bytes += end - table->extent[i].start;
-	}
-	return table->count;
+			/* It may reach past the end of the file. */
+			if (e.end > size)
+				e.end = size;
+			if (e.end > e.start)
+				*bytes += e.end - e.start;
+		}
+	} while (!end_look(disk, generation));
+	return count;
 }
 
 /* Makes room for one more: the two neighbours with the smallest gap become
  * one. Lasting wins, since it is the one that is never compared. */
 static void merge_closest(struct bv_unknown_table *t)
 {
-	uint64_t best = 0, gap = UINT64_MAX;
+	uint64_t best = 0, gap = UINT64_MAX, count = GET(t->count);
+	struct bv_extent left, right;
 
-	for (uint64_t i = 0; i + 1 < t->count; i++) {
-		uint64_t between = t->extent[i + 1].start - t->extent[i].end;
+	for (uint64_t i = 0; i + 1 < count; i++) {
+		uint64_t between = get(t, i + 1).start - get(t, i).end;
 
 		if (between < gap) {
 			gap = between;
 			best = i;
 		}
 	}
-	t->extent[best].end = t->extent[best + 1].end;
-	t->extent[best].lasting |= t->extent[best + 1].lasting;
-	for (uint64_t i = best + 1; i + 1 < t->count; i++)
-		t->extent[i] = t->extent[i + 1];
-	t->count--;
+	left = get(t, best);
+	right = get(t, best + 1);
+	left.end = right.end;
+	left.lasting |= right.lasting;
+	put(t, best, left);
+	for (uint64_t i = best + 1; i + 1 < count; i++)
+		put(t, i, get(t, i + 1));
+	PUT(t->count, count - 1);
 }
 
 /* Extents come in ascending order; touching ones of a kind are joined. */
 static void append(struct bv_unknown_table *t, struct bv_extent e)
 {
-	struct bv_extent *last = t->count ? &t->extent[t->count - 1] : NULL;
+	uint64_t count = GET(t->count);
 
 	if (e.start >= e.end)
 		return;
-	if (last && last->end >= e.start && last->lasting == e.lasting) {
-		if (e.end > last->end)
-			last->end = e.end;
-		return;
+	if (count > 0) {
+		struct bv_extent last = get(t, count - 1);
+
+		if (last.end >= e.start && last.lasting == e.lasting) {
+			if (e.end > last.end)
+				last.end = e.end;
+			put(t, count - 1, last);
+			return;
+		}
 	}
-	if (t->count == BV_UNKNOWN_EXTENTS)
+	if (count == BV_UNKNOWN_EXTENTS) {
 		merge_closest(t);
-	t->extent[t->count++] = e;
+		count--;
+	}
+	put(t, count, e);
+	PUT(t->count, count + 1);
 }
 
 static void append_part(struct bv_unknown_table *t, struct bv_extent e,
@@ -133,8 +170,8 @@ static void add(struct bv_unknown_table *to, const struct bv_unknown_table *from
 {
 	uint64_t at = range.start;
 
-	for (uint64_t i = 0; i < from->count; i++) {
-		struct bv_extent e = from->extent[i];
+	for (uint64_t i = 0; i < GET(from->count); i++) {
+		struct bv_extent e = get(from, i);
 
 		if (e.end <= range.start) {
 			append(to, e);
@@ -158,8 +195,8 @@ static void add(struct bv_unknown_table *to, const struct bv_unknown_table *from
 static void drop(struct bv_unknown_table *to, const struct bv_unknown_table *from,
 		 struct bv_extent range)
 {
-	for (uint64_t i = 0; i < from->count; i++) {
-		struct bv_extent e = from->extent[i];
+	for (uint64_t i = 0; i < GET(from->count); i++) {
+		struct bv_extent e = get(from, i);
 
 		if (e.lasting) {
 			append(to, e);
@@ -196,7 +233,7 @@ static void change(struct bv_disk *disk, struct bv_extent range,
 	}
 	generation = atomic_load(&state->unknown_generation);
 	to = &state->unknown[(generation + 1) & 1];
-	to->count = 0;
+	PUT(to->count, 0);
 	how(to, &state->unknown[generation & 1], range);
 	atomic_store_explicit(&state->unknown_generation, generation + 1,
 			      memory_order_release);

@@ -56,25 +56,30 @@ struct bv_extent {
 	uint64_t lasting;
 };
 
+/* As struct bv_extent; readers take no lock. */
+struct bv_shared_extent {
+	_Atomic uint64_t start, end, lasting;
+};
+
 struct bv_unknown_table {
-	uint64_t count;
-	struct bv_extent extent[BV_UNKNOWN_EXTENTS];
+	_Atomic uint64_t count;
+	struct bv_shared_extent extent[BV_UNKNOWN_EXTENTS];
 };
 
 /* A past operation. sequence is written last and is 0 while the entry is
  * being filled. */
 struct bv_past {
 	_Atomic uint64_t sequence;   /* 1, 2, ... */
-	uint64_t time;               /* nanoseconds since 1970, coarse clock */
-	uint64_t offset, length;     /* bytes */
-	int64_t result;              /* bytes moved, or a negative errno */
-	int32_t pid, tid;
-	uint32_t op;                 /* enum bv_op */
+	_Atomic uint64_t time;       /* nanoseconds since 1970, coarse clock */
+	_Atomic uint64_t offset, length;  /* bytes */
+	_Atomic int64_t result;      /* bytes moved, or a negative errno */
+	_Atomic int32_t pid, tid;
+	_Atomic uint32_t op;         /* enum bv_op */
 	uint32_t spare[3];
 };
 
 struct bv_state {
-	uint64_t magic;
+	_Atomic uint64_t magic;      /* written last */
 	uint32_t version;
 	uint32_t history_room;       /* entries in history[] */
 	uint64_t shadow_device, shadow_inode;
