@@ -18,21 +18,25 @@ static int readable(const unsigned char *at, size_t n)
 	uintptr_t place = (uintptr_t)at;
 
 	/* Fewer than eight bytes here: eight aligned ones that hold the
-	 * first stand in the same page. */
+	 * first stand in the same page. Address 0 would mean that there is
+	 * no set; the next eight bytes are as good. */
 	if (n < 8)
 		place &= ~(uintptr_t)7;
+	if (place == 0)
+		place = 8;
 	return raw_call(SYS_rt_sigprocmask, 0x7fff, (long)place, 0,
 			sizeof(raw_sigset), 0, 0) != -EFAULT;
 }
 
 /* rt_sigprocmask writes the present mask out: eight bytes that the copy will
- * overwrite at once. Where there is no room for eight, a futex operation
- * that adds zero to a word writes without changing. */
+ * overwrite at once. Where there is no room for eight, and at address 0, which
+ * would mean that nobody wants to know, a futex operation that adds zero to a
+ * word writes without changing. */
 static int writable(const unsigned char *at, size_t n)
 {
 	uintptr_t place = (uintptr_t)at;
 
-	if (n >= 8)
+	if (n >= 8 && place != 0)
 		return raw_call(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)place,
 				sizeof(raw_sigset), 0, 0) != -EFAULT;
 	place &= ~(uintptr_t)3;
@@ -61,7 +65,9 @@ size_t bv_user_copy_in(void *ours, const void *theirs, size_t n)
 			break;
 		good += here;
 	}
-	memcpy(ours, theirs, good);
+	/* Not even nothing may be copied from NULL. */
+	if (good > 0)
+		memcpy(ours, theirs, good);
 	return good;
 }
 
@@ -77,7 +83,8 @@ size_t bv_user_copy_out(void *theirs, const void *ours, size_t n)
 			break;
 		good += here;
 	}
-	memcpy(theirs, ours, good);
+	if (good > 0)
+		memcpy(theirs, ours, good);
 	return good;
 }
 
