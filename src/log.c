@@ -8,11 +8,14 @@
 #include "raw.h"
 
 static int log_fd = -1;
+/* Apart from the descriptor, which own.c may move. */
+static int silent;
 
 int bv_log_open(const char *path)
 {
 	int fd;
 
+	silent = 0;
 	if (path)
 		fd = raw_openat(AT_FDCWD, path,
 				O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY,
@@ -28,12 +31,12 @@ int bv_log_open(const char *path)
 
 void bv_log_silence(void)
 {
-	log_fd = -1;
+	silent = 1;
 }
 
 int bv_log_fd(void)
 {
-	return log_fd;
+	return silent ? -1 : log_fd;
 }
 
 /* A line goes to a pipe whose reader left: the program must not die of it.
@@ -93,7 +96,7 @@ static void write_line(const char *bytes, size_t length)
 	char line[BV_TEXT_ROOM / 8];
 	raw_sigset old;
 
-	if (log_fd < 0)
+	if (log_fd < 0 || silent)
 		return;
 	old = hold_sigpipe();
 	if (length + sizeof(prefix) <= sizeof(line)) {

@@ -32,6 +32,20 @@ static int own_floor(void)
 	return OWN_FIRST;
 }
 
+/* More of ours than fit up there (sixty pairs under a limit of 1024) go lower;
+ * better in the way than not at all. */
+static int dup_high(int fd)
+{
+	int from = own_floor(), high;
+
+	for (;;) {
+		high = raw_fcntl(fd, F_DUPFD_CLOEXEC, from);
+		if (high != -EMFILE || from == 3)
+			return high;
+		from = from > 6 ? from / 2 : 3;
+	}
+}
+
 static void own_place(unsigned index, int fd)
 {
 	int lowest = atomic_load(&own_lowest);
@@ -53,7 +67,7 @@ int bv_own_adopt(int fd, int *slot)
 		raw_close(fd);
 		return -EMFILE;
 	}
-	high = raw_fcntl(fd, F_DUPFD_CLOEXEC, own_floor());
+	high = dup_high(fd);
 	raw_close(fd);
 	if (high < 0)
 		return high;
@@ -86,7 +100,7 @@ int bv_own_yield(int fd)
 
 	if (index < 0)
 		return 0;
-	high = raw_fcntl(fd, F_DUPFD_CLOEXEC, own_floor());
+	high = dup_high(fd);
 	if (high < 0)
 		return high;
 	own_place((unsigned)index, high);
