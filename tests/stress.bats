@@ -46,7 +46,7 @@ endures() {
 }
 
 @test "twin: lost writes are caught" {
-	FAULT_SKIP=300 run shim_with lose timeout -s KILL 60 stress -s 10 -t 4 "$TARGET"
+	FAULT_SKIP=300 run shim_with lose timeout -s KILL 60 stress -s 10 -t 4 -f "$TARGET"
 	[ "$status" = 134 ] || fail_with "lost writes went unseen"
 	assert_first_line 'contents mismatch'
 }
