@@ -93,7 +93,10 @@ static int open_shadow(struct bv_disk *disk, struct stat *st,
 		return -1;
 	}
 	disk->shadow_block = S_ISBLK(st->st_mode);
-	return bv_own_adopt(fd, &disk->shadow_fd);
+	fd = bv_own_adopt(fd, &disk->shadow_fd);
+	if (fd < 0)
+		complain_errno(why, "BLKVERIFY_SHADOW", disk->shadow, -fd);
+	return fd;
 }
 
 static void bind(struct bv_disk *disk, const struct stat *st)
@@ -206,12 +209,14 @@ static bool agree_on_target(struct bv_disk *disk)
 	uint64_t inode = disk->block ? UINT64_MAX : disk->inode;
 	uint64_t none = 0;
 
-	if (atomic_compare_exchange_strong(&disk->state->target_inode, &none,
-					   inode)) {
-		atomic_store(&disk->state->target_device, device);
-		return true;
-	}
-	return none == inode;
+	/* Each is set once: whoever comes second to either must have the
+	 * same. */
+	if (!atomic_compare_exchange_strong(&disk->state->target_device, &none,
+					    device) && none != device)
+		return false;
+	none = 0;
+	return atomic_compare_exchange_strong(&disk->state->target_inode, &none,
+					      inode) || none == inode;
 }
 
 static void say_extent(const struct bv_disk *disk, const struct bv_extent *e)

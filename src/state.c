@@ -83,16 +83,17 @@ static int join(int fd)
 }
 
 /* Every block must be there before the file is mapped: a store into a hole of
- * a full file system is SIGBUS. */
-static int reserve(int fd, size_t bytes)
+ * a full file system is SIGBUS. The first had bytes are there from before,
+ * and what the former run left in them stays. */
+static int reserve(int fd, size_t had, size_t bytes)
 {
 	static const unsigned char zeros[4096];
 	int result = raw_fallocate(fd, 0, 0, bytes);
 
 	if (result != -EOPNOTSUPP)
 		return result;
-	result = raw_ftruncate(fd, 0);
-	for (size_t done = 0; result == 0 && done < bytes;) {
+	result = 0;
+	for (size_t done = had; result == 0 && done < bytes;) {
 		size_t n = bytes - done < sizeof(zeros) ? bytes - done
 							: sizeof(zeros);
 		ssize_t put = raw_pwrite(fd, zeros, n, done);
@@ -147,10 +148,12 @@ static int begin(int fd, unsigned history_room, const struct stat *shadow,
 	struct bv_state *state;
 	int error = raw_fstat(fd, &st);
 
-	if (error == 0 && (uint64_t)st.st_size < bv_state_bytes(0))
+	if (error == 0 && (uint64_t)st.st_size < bv_state_bytes(0)) {
 		error = raw_ftruncate(fd, 0);
+		st.st_size = 0;
+	}
 	if (error == 0)
-		error = reserve(fd, bytes);
+		error = reserve(fd, (size_t)st.st_size, bytes);
 	if (error < 0)
 		return error;
 	state = map(fd, bytes);
