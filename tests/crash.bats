@@ -167,3 +167,17 @@ damage_is_found() {
 	*) fail_with "neither refused nor worked" ;;
 	esac
 }
+
+@test "a shadow that is made anew has no unknown ranges, whatever its inode number" {
+	background env LD_PRELOAD="$BLK_LIB $BLK_SNIPPETS/fail.so" BLKVERIFY_TARGET="$TARGET" BLKVERIFY_SHADOW="$SHADOW" \
+		BLKVERIFY_ON_ERROR=pass FAULT_FILE="$TARGET" FAULT_OP=write FAULT_TORN=1 \
+		diskio open "$TARGET" rw write 8192 4096 aa
+	wait_for_background
+	assert_status 1
+	# file systems give the number away again at once
+	rm "$SHADOW"
+	cp "$TARGET" "$SHADOW"
+	damage_target 8200
+	run shim diskio open "$TARGET" r read 0 "$SIZE"
+	assert_mismatch read 16 8200
+}
