@@ -17,6 +17,7 @@
 
 #include "../src/raw.h"
 #include "resolve.h"
+#include "stacked.h"
 #include "start.h"
 #include "stream.h"
 
@@ -140,6 +141,7 @@ static void start_engine(void)
 		.preadv2 = real_preadv64v2, .pwritev2 = real_pwritev64v2,
 		.lseek = real_lseek64,
 	};
+	bv_stacked_guard(&bv_target);
 	start_log();
 	result = bv_buffer_start();
 	if (result < 0)

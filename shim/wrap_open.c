@@ -29,6 +29,7 @@ struct opening {
 static int really_open(struct opening *o)
 {
 	const char *path = o->change.path;
+	long result;
 
 	if (o->open)
 		return o->open(path, o->flags, o->mode);
@@ -36,7 +37,12 @@ static int really_open(struct opening *o)
 		return o->openat(o->dirfd, path, o->flags, o->mode);
 	if (o->creat)
 		return o->creat(path, o->mode);
-	return real_openat2(o->dirfd, path, o->how, o->size);
+	/* glibc has it from 2.43 on only. */
+	result = raw_call(SYS_openat2, o->dirfd, (long)path, (long)o->how,
+			  (long)o->size, 0, 0);
+	if (result < 0)
+		errno = (int)-result;
+	return result < 0 ? -1 : (int)result;
 }
 
 static int apply(const struct bv_change *change)

@@ -24,7 +24,7 @@ static ssize_t run_single(engine *transfer, struct bv_disk *disk,
 {
 	struct iovec iov = { (void *)buf, n };
 	struct bv_request request = {
-		.call = call, .fd = fd, .iov = &iov, .count = 1,
+		.call = call, .fd = fd, .iov = &iov, .count = 1, .plain = true,
 		.position = position, .offset = offset,
 	};
 
@@ -53,16 +53,12 @@ static bool bad_count(int count)
 ssize_t op_read(struct bv_disk *disk, const char *call, int fd, void *buf,
 		size_t n)
 {
-	if (n > SSIZE_MAX)
-		return real_read(fd, buf, n);
 	return run_single(bv_read, disk, call, fd, buf, n, true, 0);
 }
 
 ssize_t op_pread(struct bv_disk *disk, const char *call, int fd, void *buf,
 		 size_t n, off64_t offset)
 {
-	if (n > SSIZE_MAX)
-		return real_pread64(fd, buf, n, offset);
 	return run_single(bv_read, disk, call, fd, buf, n, false, offset);
 }
 
@@ -94,16 +90,12 @@ ssize_t op_preadv2(struct bv_disk *disk, const char *call, int fd,
 ssize_t op_write(struct bv_disk *disk, const char *call, int fd,
 		 const void *buf, size_t n)
 {
-	if (n > SSIZE_MAX)
-		return real_write(fd, buf, n);
 	return run_single(bv_write, disk, call, fd, buf, n, true, 0);
 }
 
 ssize_t op_pwrite(struct bv_disk *disk, const char *call, int fd,
 		  const void *buf, size_t n, off64_t offset)
 {
-	if (n > SSIZE_MAX)
-		return real_pwrite64(fd, buf, n, offset);
 	return run_single(bv_write, disk, call, fd, buf, n, false, offset);
 }
 

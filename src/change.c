@@ -118,9 +118,11 @@ static int change_range(struct bv_disk *disk, const struct bv_change *c,
 		offset = c->grows || length > size ? size : length;
 		length = c->grows ? 0 : INT64_MAX - offset;
 	}
+	if (result < 0 && bv_fail_change(disk, c->op, offset, length, result))
+		return (int)bv_fail_return(disk, c->op, c->call, c->fd,
+					   c->offset, c->length, result, 0);
 	if (result < 0)
-		return (int)bv_fail_change(disk, c->op, c->call, c->fd, offset,
-					   length, result, 0);
+		return result;
 	result = follow(disk, c);
 	if (result < 0)
 		result = bv_fail_shadow(disk, c->op, c->call, c->fd, c->offset,
@@ -196,6 +198,7 @@ int bv_flush(struct bv_disk *disk, const char *call, int fd, int result)
 		return result;
 	/* Pages that could not be written may have been dropped: anything
 	 * written since the last flush may have gone back. */
+	bv_policy_count_error(disk);
 	bv_unknown_add(disk, 0, atomic_load(&disk->state->size), false);
 	if (!bv_policy_reports_errors())
 		return result;

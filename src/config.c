@@ -135,6 +135,13 @@ static void put_pid(struct parse *p)
 
 /* What makes a path that begins with first absolute. The kernel's name for
  * a current directory that is gone does not begin with a slash. */
+static size_t base_length(const struct parse *p)
+{
+	size_t n = p->cwd ? strlen(p->cwd) : 0;
+
+	return n > 0 && p->cwd[n - 1] != '/' ? n + 1 : n;
+}
+
 static int put_base(struct parse *p, char first)
 {
 	size_t n;
@@ -229,11 +236,14 @@ static int bad_path(struct parse *p, const char *path, const char *reason)
 	return -1;
 }
 
-static int take_list(struct parse *p, const char **list, unsigned *count)
+static int take_list(struct parse *p, const char **list, const char **given,
+		     unsigned *count)
 {
 	const char *s = p->value;
 
 	for (unsigned n = 0;; n++, s++) {
+		size_t base;
+
 		if (n == BV_MAX_PAIRS) {
 			struct bv_text *t = blame(p);
 
@@ -241,9 +251,11 @@ static int take_list(struct parse *p, const char **list, unsigned *count)
 			add_count(t, BV_MAX_PAIRS, "path");
 			return -1;
 		}
+		base = *s == '/' ? 0 : base_length(p);
 		s = take_element(p, s, n, &list[n]);
 		if (!s)
 			return -1;
+		given[n] = list[n] + base;
 		/* Two pairs of one file would not know of each other. */
 		if (listed(list, n, list[n]))
 			return bad_path(p, list[n], "there twice");
@@ -346,12 +358,14 @@ WORD(mmap, "memfd", "refuse")
 
 static int take_target(struct parse *p)
 {
-	return take_list(p, p->config->target, &p->targets);
+	return take_list(p, p->config->target, p->config->target_given,
+			 &p->targets);
 }
 
 static int take_shadow(struct parse *p)
 {
-	return take_list(p, p->config->shadow, &p->shadows);
+	return take_list(p, p->config->shadow, p->config->shadow_given,
+			 &p->shadows);
 }
 
 static int take_queue(struct parse *p)

@@ -46,7 +46,7 @@ static void complain_errno(struct bv_text *why, const char *variable,
 static void complain_lengths(struct bv_text *why, const struct bv_disk *disk,
 			     uint64_t shadow, uint64_t target)
 {
-	complain(why, "BLKVERIFY_SHADOW", disk->shadow, "");
+	complain(why, "BLKVERIFY_SHADOW", disk->shadow_given, "");
 	text_u64(why, shadow);
 	text_add(why, " bytes, target has ");
 	text_u64(why, target);
@@ -79,23 +79,24 @@ static int open_shadow(struct bv_disk *disk, struct stat *st,
 	if (fd == -EACCES || fd == -EROFS || fd == -EPERM || fd == -ETXTBSY)
 		fd = raw_openat(AT_FDCWD, disk->shadow, O_RDONLY | flags, 0);
 	if (fd == -EISDIR || (fd >= 0 && raw_fstat(fd, st) < 0)) {
-		complain(why, "BLKVERIFY_SHADOW", disk->shadow, "is a directory");
+		complain(why, "BLKVERIFY_SHADOW", disk->shadow_given, "is a directory");
 		return -1;
 	}
 	if (fd < 0) {
-		complain_errno(why, "BLKVERIFY_SHADOW", disk->shadow, -fd);
+		complain_errno(why, "BLKVERIFY_SHADOW", disk->shadow_given, -fd);
 		return -1;
 	}
 	reason = unfit(st);
 	if (reason) {
-		complain(why, "BLKVERIFY_SHADOW", disk->shadow, reason);
+		complain(why, "BLKVERIFY_SHADOW", disk->shadow_given, reason);
 		raw_close(fd);
 		return -1;
 	}
 	disk->shadow_block = S_ISBLK(st->st_mode);
+	bv_shadow_mark(disk, fd);
 	fd = bv_own_adopt(fd, &disk->shadow_fd);
 	if (fd < 0)
-		complain_errno(why, "BLKVERIFY_SHADOW", disk->shadow, -fd);
+		complain_errno(why, "BLKVERIFY_SHADOW", disk->shadow_given, -fd);
 	return fd;
 }
 
@@ -143,14 +144,14 @@ static int find_target(struct bv_disk *disk, const struct stat *shadow,
 	if (result == -ENOENT && disk->parent_fd >= 0)
 		return 0;
 	if (result < 0) {
-		complain_errno(why, "BLKVERIFY_TARGET", disk->target, -result);
+		complain_errno(why, "BLKVERIFY_TARGET", disk->target_given, -result);
 		return -1;
 	}
 	reason = unfit(&st);
 	if (!reason && same_file(&st, shadow))
 		reason = "is its own shadow";
 	if (reason) {
-		complain(why, "BLKVERIFY_TARGET", disk->target, reason);
+		complain(why, "BLKVERIFY_TARGET", disk->target_given, reason);
 		return -1;
 	}
 	/* O_PATH: opening and closing the target in earnest would drop the
@@ -284,13 +285,13 @@ static int check_length(struct bv_disk *disk, bool resized, struct bv_text *why)
 
 	/* Nobody who is already at work is between the two lengths. */
 	bv_inflight_take(disk, &whole_disk, &hold);
-	target = atomic_load(&disk->bound) ? bv_disk_target_size(disk) : 0;
+	target = bv_disk_target_size(disk);
 	if (target >= 0 && resized)
 		bv_disk_adopt_length(disk);
 	shadow = atomic_load(&disk->state->size);
 	bv_inflight_drop(&hold);
 	if (target < 0) {
-		complain_errno(why, "BLKVERIFY_TARGET", disk->target,
+		complain_errno(why, "BLKVERIFY_TARGET", disk->target_given,
 			       (int)-target);
 		return -1;
 	}
@@ -312,7 +313,7 @@ static int start_state(struct bv_disk *disk, unsigned history_room,
 	if (alone) {
 		size = bv_shadow_size(disk);
 		if (size < 0) {
-			complain_errno(why, "BLKVERIFY_SHADOW", disk->shadow,
+			complain_errno(why, "BLKVERIFY_SHADOW", disk->shadow_given,
 				       (int)-size);
 			return -1;
 		}
@@ -322,11 +323,12 @@ static int start_state(struct bv_disk *disk, unsigned history_room,
 		bv_inflight_exec(disk);
 	}
 	if (atomic_load(&disk->bound) && !agree_on_target(disk)) {
-		complain(why, "BLKVERIFY_SHADOW", disk->shadow,
+		complain(why, "BLKVERIFY_SHADOW", disk->shadow_given,
 			 "in use as the shadow of another target");
 		return -1;
 	}
-	if (check_length(disk, resized, why) < 0)
+	/* One that does not exist yet is compared when it does. */
+	if (atomic_load(&disk->bound) && check_length(disk, resized, why) < 0)
 		return -1;
 	say_unknown(disk, in_flight);
 	if (alone)
@@ -346,7 +348,7 @@ static int check_parts(unsigned index, const struct stat *shadow,
 
 		if (raw_fstat(other->shadow_fd, &st) == 0 &&
 		    same_file(&st, shadow)) {
-			complain(why, "BLKVERIFY_SHADOW", disk->shadow,
+			complain(why, "BLKVERIFY_SHADOW", disk->shadow_given,
 				 "is the shadow of two targets");
 			return -1;
 		}
@@ -354,7 +356,7 @@ static int check_parts(unsigned index, const struct stat *shadow,
 		    other->device == disk->device &&
 		    other->block == disk->block &&
 		    (disk->block || other->inode == disk->inode)) {
-			complain(why, "BLKVERIFY_TARGET", disk->target,
+			complain(why, "BLKVERIFY_TARGET", disk->target_given,
 				 "is given twice");
 			return -1;
 		}
@@ -369,7 +371,7 @@ static int check_crossed(struct bv_text *why)
 
 		if (raw_fstat(bv_disk[i].shadow_fd, &st) == 0 &&
 		    bv_disk_of(&st)) {
-			complain(why, "BLKVERIFY_SHADOW", bv_disk[i].shadow,
+			complain(why, "BLKVERIFY_SHADOW", bv_disk[i].shadow_given,
 				 "is a target as well");
 			return -1;
 		}
@@ -385,6 +387,12 @@ int bv_disk_start(const struct bv_config *config, struct bv_text *why)
 
 		disk->target = config->target[i];
 		disk->shadow = config->shadow[i];
+		disk->target_given = config->target_given[i] ?
+					     config->target_given[i] :
+					     disk->target;
+		disk->shadow_given = config->shadow_given[i] ?
+					     config->shadow_given[i] :
+					     disk->shadow;
 		disk->pin_fd = disk->parent_fd = -1;
 		disk->shadow_fd = disk->state_fd = -1;
 		if (open_shadow(disk, &shadow, why) < 0 ||
@@ -432,7 +440,7 @@ static void bind_late(struct bv_disk *disk, const struct stat *st)
 
 	bind(disk, st);
 	if (!agree_on_target(disk))
-		complain(&why, "BLKVERIFY_SHADOW", disk->shadow,
+		complain(&why, "BLKVERIFY_SHADOW", disk->shadow_given,
 			 "in use as the shadow of another target");
 	else if (check_length(disk, false, &why) == 0)
 		return;

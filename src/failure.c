@@ -41,8 +41,7 @@ ssize_t bv_fail_return(struct bv_disk *disk, enum bv_op op, const char *call,
 	return result < 0 && got >= 0 ? result : got;
 }
 
-/* A failed call may have changed the length all the same. */
-static void follow_length(struct bv_disk *disk, uint64_t offset)
+void bv_follow_length(struct bv_disk *disk, uint64_t offset)
 {
 	int64_t target = bv_disk_target_size(disk);
 	uint64_t size = atomic_load(&disk->state->size);
@@ -56,22 +55,20 @@ static void follow_length(struct bv_disk *disk, uint64_t offset)
 		atomic_store(&disk->state->size, (uint64_t)target);
 }
 
-ssize_t bv_fail_change(struct bv_disk *disk, enum bv_op op, const char *call,
-		       int fd, uint64_t offset, uint64_t length, ssize_t got,
-		       ssize_t expected)
+bool bv_fail_change(struct bv_disk *disk, enum bv_op op, uint64_t offset,
+		    uint64_t length, int error)
 {
 	uint64_t size = atomic_load(&disk->state->size);
 
-	if (!bv_policy_is_io_failure((int)-got))
-		return got;
+	if (!bv_policy_is_io_failure(-error))
+		return false;
 	/* A device, or a served image, that ends here: a raw file would have
 	 * grown, but no bytes are in question. */
 	if (disk->fixed && op == BV_OP_WRITE && offset >= size)
-		return got;
+		return false;
+	bv_policy_count_error(disk);
 	bv_unknown_add(disk, offset, offset + length, false);
 	if (offset + length > size || op == BV_OP_RESIZE)
-		follow_length(disk, offset < size ? offset : size);
-	if (!bv_policy_reports_errors())
-		return got;
-	return bv_fail_return(disk, op, call, fd, offset, length, got, expected);
+		bv_follow_length(disk, offset < size ? offset : size);
+	return bv_policy_reports_errors();
 }

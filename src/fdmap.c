@@ -21,7 +21,7 @@ struct bv_disk *bv_fd_learn(int fd)
 	uint32_t before = 0;
 	bool mapped = (uint32_t)fd < BV_FDMAP_ROOM;
 
-	if (bv_disks == 0 || fd < 0)
+	if (bv_disks == 0 || fd < 0 || bv_thread.inside)
 		return NULL;
 	if (mapped)
 		before = atomic_load(&bv_fdmap[fd]);

@@ -246,7 +246,7 @@ static void wait_release(struct bv_disk *disk, int index,
 	atomic_fetch_sub(&slot->waiters, 1);
 }
 
-enum passage { PASSED, BLOCKED };
+enum passage { PASSED, NESTED, BLOCKED };
 
 /* Is what stands in the slot in our way? */
 static enum passage pass(struct bv_slot *slot, const struct bv_claim *claim,
@@ -257,8 +257,9 @@ static enum passage pass(struct bv_slot *slot, const struct bv_claim *claim,
 	if (view->owner == self()) {
 		/* We are a signal handler inside that operation: it is
 		 * suspended, and cannot go on before we return. */
-		atomic_store(&slot->disturbed, 1);
-		return PASSED;
+		if (claim->exclusive)
+			atomic_store(&slot->disturbed, 1);
+		return NESTED;
 	}
 	/* While it chooses it may still get a lower ticket than ours. */
 	if (view->phase != BV_PHASE_CHOOSING && view->ticket > ticket)
@@ -321,15 +322,17 @@ static bool owner_waits(struct bv_state *state, const struct view *seen)
 /* Waits until nothing in slot index is in the way. A signal handler inside an
  * operation may be waiting, through others, for that very operation: it gives
  * up after a second. */
-static int pass_slot(struct bv_disk *disk, int index,
+static int pass_slot(struct bv_hold *hold, int index,
 		     const struct bv_claim *claim, uint64_t ticket,
 		     raw_sigset *mask, bool *masked)
 {
+	struct bv_disk *disk = hold->disk;
 	struct bv_slot *slot = &disk->state->slot[index];
+	enum passage passage;
 	struct view view;
 	int waits = 0;
 
-	while (pass(slot, claim, ticket, &view) == BLOCKED) {
+	while ((passage = pass(slot, claim, ticket, &view)) == BLOCKED) {
 		if (bv_thread.depth > 1 && owner_waits(disk->state, &view)) {
 			if (view.phase == BV_PHASE_WAITING &&
 			    waits_for_us(disk->state, &view))
@@ -344,13 +347,14 @@ static int pass_slot(struct bv_disk *disk, int index,
 		*masked = true;
 		wait_release(disk, index, &view);
 	}
+	hold->nested |= passage == NESTED;
 	return 0;
 }
 
 /* Passes every slot but our own. Returns 0, or -EDEADLK. */
-static int pass_all(struct bv_disk *disk, const struct bv_claim *claim, int own)
+static int pass_all(struct bv_hold *hold, const struct bv_claim *claim, int own)
 {
-	struct bv_state *state = disk->state;
+	struct bv_state *state = hold->disk->state;
 	uint64_t ticket = atomic_load(&state->slot[own].ticket);
 	unsigned words = atomic_load(&state->words_used);
 	raw_sigset mask = 0;
@@ -363,7 +367,7 @@ static int pass_all(struct bv_disk *disk, const struct bv_claim *claim, int own)
 		if (word == (unsigned)own / 64)
 			bits &= ~((uint64_t)1 << (own % 64));
 		for (; bits && result == 0; bits &= bits - 1)
-			result = pass_slot(disk, (int)(word * 64) +
+			result = pass_slot(hold, (int)(word * 64) +
 						 __builtin_ctzll(bits),
 					   claim, ticket, &mask, &masked);
 	}
@@ -382,13 +386,14 @@ int bv_inflight_take(struct bv_disk *disk, const struct bv_claim *claim,
 
 	hold->disk = disk;
 	hold->slot = -1;
+	hold->nested = false;
 	while (index < 0) {
 		/* A thousand operations in flight: one of them ends soon. */
 		raw_call(SYS_nanosleep, (long)&a_while, 0, 0, 0, 0, 0);
 		index = claim_slot(disk->state, claim->space);
 	}
 	publish(disk->state, &disk->state->slot[index], claim);
-	result = pass_all(disk, claim, index);
+	result = pass_all(hold, claim, index);
 	if (result < 0)
 		free_slot(disk->state, index);
 	else

@@ -11,11 +11,19 @@ static int log_fd = -1;
 /* Apart from the descriptor, which own.c may move. */
 static int silent;
 
+/* To know it again: the program may close it by an instruction of its own,
+ * and get the number for a file that must not have our lines in it. */
+static dev_t log_device;
+static ino_t log_inode;
+static const char *log_path;
+
 int bv_log_open(const char *path)
 {
+	struct stat st;
 	int fd;
 
 	silent = 0;
+	log_path = path;
 	if (path)
 		fd = raw_openat(AT_FDCWD, path,
 				O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY,
@@ -26,7 +34,36 @@ int bv_log_open(const char *path)
 		return 0;
 	if (fd < 0)
 		return fd;
+	if (raw_fstat(fd, &st) == 0) {
+		log_device = st.st_dev;
+		log_inode = st.st_ino;
+	}
 	return bv_own_adopt(fd, &log_fd);
+}
+
+static bool is_log(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && raw_fstat(fd, &st) == 0 &&
+	       st.st_dev == log_device && st.st_ino == log_inode;
+}
+
+/* The log where it is now: our descriptor, standard error if that is still
+ * the same file, or the path opened again. */
+static int find_log(void)
+{
+	int fd = bv_log_fd();
+
+	if (fd < 0 || is_log(fd))
+		return fd;
+	if (!log_path)
+		return is_log(2) ? 2 : -1;
+	fd = raw_openat(AT_FDCWD, log_path,
+			O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY, 0);
+	if (fd >= 0)
+		log_fd = fd;
+	return fd;
 }
 
 void bv_log_silence(void)
@@ -64,13 +101,13 @@ static void drop_sigpipe(raw_sigset old)
 	raw_sigmask(old);
 }
 
-static void write_whole(const char *bytes, size_t length)
+static void write_whole(int fd, const char *bytes, size_t length)
 {
 	while (length > 0) {
-		ssize_t n = raw_write(log_fd, bytes, length);
+		ssize_t n = raw_write(fd, bytes, length);
 
 		if (n == -EAGAIN) {
-			struct pollfd p = { .fd = log_fd, .events = POLLOUT };
+			struct pollfd p = { .fd = fd, .events = POLLOUT };
 			struct timespec second = { 1, 0 };
 
 			/* ppoll: aarch64 has no poll. A reader that sleeps
@@ -95,8 +132,9 @@ static void write_line(const char *bytes, size_t length)
 	static const char prefix[] = "blkverify: ";
 	char line[BV_TEXT_ROOM / 8];
 	raw_sigset old;
+	int fd = find_log();
 
-	if (log_fd < 0 || silent)
+	if (fd < 0)
 		return;
 	old = hold_sigpipe();
 	if (length + sizeof(prefix) <= sizeof(line)) {
@@ -107,7 +145,7 @@ static void write_line(const char *bytes, size_t length)
 		for (size_t i = 0; i < length; i++)
 			line[n++] = bytes[i];
 		line[n++] = '\n';
-		write_whole(line, n);
+		write_whole(fd, line, n);
 	} else {
 		/* Longer than the stack should carry: writev is one call as
 		 * well, but may be cut short; then the rest follows. */
@@ -119,14 +157,14 @@ static void write_line(const char *bytes, size_t length)
 			{ bytes, length },
 			{ "\n", 1 },
 		};
-		long n = raw_call(SYS_writev, log_fd, (long)part, 3, 0, 0, 0);
+		long n = raw_call(SYS_writev, fd, (long)part, 3, 0, 0, 0);
 
 		for (int i = 0; i < 3 && n >= 0; i++) {
 			size_t skip = (size_t)n < part[i].length ?
 					      (size_t)n : part[i].length;
 
 			n -= (long)skip;
-			write_whole((const char *)part[i].base + skip,
+			write_whole(fd, (const char *)part[i].base + skip,
 				    part[i].length - skip);
 		}
 	}

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include <blkverify/compare.h>
 #include <blkverify/disk.h>
 #include <blkverify/history.h>
 #include <blkverify/log.h>
@@ -97,6 +98,12 @@ static void tell_history(const struct bv_mismatch *m)
 	struct bv_past past = { 0 };
 	uint64_t sequence = 0, start = m->offset, end = m->offset + m->length;
 
+	if (m->difference == BV_DIFFERENCE_CONTENTS) {
+		start = m->data_offset + bv_compare_first(m->actual, m->should,
+							  m->data_length);
+		end = start + 1;
+	}
+
 	for (int told = 0; told < 8; told++) {
 		if (!bv_history_before(disk, sequence, start, end, &past))
 			return;
@@ -177,6 +184,12 @@ bool bv_policy_reports_errors(void)
 	return on_error == BV_ERROR_MISMATCH;
 }
 
+void bv_policy_count_error(struct bv_disk *disk)
+{
+	atomic_fetch_add(&disk->count.errors, 1);
+	atomic_fetch_add(&disk->state->errors, 1);
+}
+
 void bv_policy_count_unverified(struct bv_disk *disk)
 {
 	atomic_fetch_add(&disk->count.unverified, 1);
@@ -194,7 +207,13 @@ int bv_policy_unverified(struct bv_disk *disk, const char *call, int refusal)
 	text_add(&line, on_unverified == BV_UNVERIFIED_WARN ?
 				" let through unverified: " : " refused: ");
 	text_quoted(&line, disk->target);
-	text_add(&line, ": cannot be verified");
+	if (refusal == -EROFS && !disk->shadow_writable) {
+		text_add(&line, ": its shadow ");
+		text_quoted(&line, disk->shadow);
+		text_add(&line, " is read-only");
+	} else {
+		text_add(&line, ": cannot be verified");
+	}
 	if (on_unverified == BV_UNVERIFIED_REFUSE) {
 		text_add(&line, ", fails with ");
 		text_errno(&line, -refusal);

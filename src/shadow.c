@@ -8,6 +8,26 @@
 
 #include "raw.h"
 
+void bv_shadow_mark(struct bv_disk *disk, int fd)
+{
+	/* Not every file system can seek that far, and no device past its
+	 * end. */
+	static const int64_t marks[] = { 0x5bd1e995a7, 0x7bd1e995, 4093, 509, 0 };
+
+	for (unsigned i = 0; i < sizeof(marks) / sizeof(*marks); i++)
+		if (raw_lseek(fd, marks[i], SEEK_SET) == marks[i]) {
+			disk->shadow_mark = marks[i];
+			return;
+		}
+}
+
+bool bv_shadow_is_there(const struct bv_disk *disk)
+{
+	return raw_lseek(disk->shadow_fd, 0, SEEK_CUR) == disk->shadow_mark;
+}
+
+/* A read from the wrong file shows as a difference, and is looked into then;
+ * a write to it would be damage done by us. */
 int bv_shadow_read(struct bv_disk *disk, void *bytes, size_t n, uint64_t offset)
 {
 	unsigned char *to = bytes;
@@ -33,6 +53,8 @@ int bv_shadow_write(struct bv_disk *disk, const void *bytes, size_t n,
 {
 	const unsigned char *from = bytes;
 
+	if (!bv_shadow_is_there(disk))
+		return -EBADF;
 	while (n > 0) {
 		ssize_t put = raw_pwrite(disk->shadow_fd, from, n, offset);
 
@@ -76,6 +98,8 @@ int bv_shadow_zero(struct bv_disk *disk, uint64_t offset, uint64_t n)
 	}
 	if (n == 0)
 		return 0;
+	if (!bv_shadow_is_there(disk))
+		return -EBADF;
 	do {
 		result = raw_fallocate(disk->shadow_fd,
 				       FALLOC_FL_PUNCH_HOLE |
@@ -103,6 +127,8 @@ int bv_shadow_resize(struct bv_disk *disk, uint64_t length)
 {
 	int result;
 
+	if (!bv_shadow_is_there(disk))
+		return -EBADF;
 	if (disk->shadow_block)
 		return (uint64_t)bv_shadow_size(disk) == length ? 0 : -ENOSPC;
 	do {

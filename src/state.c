@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 
 #include <blkverify/disk.h>
 #include <blkverify/own.h>
@@ -19,6 +20,37 @@ size_t bv_state_bytes(unsigned history_room)
 	return sizeof(struct bv_state) + history_room * sizeof(struct bv_past);
 }
 
+/* Which shadow this is. A new one may get the inode number of one that is
+ * gone at once; its time of birth tells them apart where the file system has
+ * it. The device number of a file changes with every boot and mount: it does
+ * for a name, not for a proof. */
+struct shadow_id {
+	uint64_t device, inode, birth;
+};
+
+static int identify(int fd, struct shadow_id *id)
+{
+	struct statx st;
+	int result = (int)raw_call(SYS_statx, fd, (long)"", AT_EMPTY_PATH,
+				   STATX_BASIC_STATS | STATX_BTIME, (long)&st,
+				   0);
+
+	if (result < 0)
+		return result;
+	*id = (struct shadow_id){
+		.device = makedev(st.stx_dev_major, st.stx_dev_minor),
+		.inode = st.stx_ino,
+	};
+	if (S_ISBLK(st.stx_mode))
+		*id = (struct shadow_id){
+			.device = makedev(st.stx_rdev_major, st.stx_rdev_minor),
+		};
+	else if (st.stx_mask & STATX_BTIME)
+		id->birth = (uint64_t)st.stx_btime.tv_sec * 1000000000u +
+			    st.stx_btime.tv_nsec;
+	return 0;
+}
+
 /* Beside the shadow, as the contract names it. */
 static void name_beside(const struct bv_disk *disk, struct bv_text *path)
 {
@@ -29,15 +61,13 @@ static void name_beside(const struct bv_disk *disk, struct bv_text *path)
 
 /* Where nothing can be written beside it: the same name for every path to
  * the same shadow. */
-static void name_in_memory(const struct stat *shadow, struct bv_text *path)
+static void name_in_memory(const struct shadow_id *shadow, struct bv_text *path)
 {
-	bool block = S_ISBLK(shadow->st_mode);
-
 	text_clear(path);
 	text_add(path, "/dev/shm/blkverify-");
-	text_u64(path, block ? shadow->st_rdev : shadow->st_dev);
+	text_u64(path, shadow->device);
 	text_char(path, '-');
-	text_u64(path, block ? 0 : shadow->st_ino);
+	text_u64(path, shadow->inode);
 	text_add(path, ".bvstate");
 }
 
@@ -111,13 +141,12 @@ static struct bv_state *map(int fd, size_t bytes)
 	return raw_mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 }
 
-static bool usable(const struct bv_state *old, const struct stat *shadow)
+static bool usable(const struct bv_state *old, const struct shadow_id *shadow)
 {
 	return atomic_load(&old->magic) == BV_STATE_MAGIC &&
 	       old->version == BV_STATE_VERSION &&
-	       old->shadow_inode ==
-		       (S_ISBLK(shadow->st_mode) ? shadow->st_rdev
-						 : shadow->st_ino);
+	       old->shadow_inode == shadow->inode &&
+	       old->shadow_birth == shadow->birth;
 }
 
 /* What a former run left is kept (unknown ranges, operations in flight,
@@ -140,7 +169,7 @@ static void renew(struct bv_state *state, unsigned history_room)
 }
 
 /* We are alone with the file: make it ours. */
-static int begin(int fd, unsigned history_room, const struct stat *shadow,
+static int begin(int fd, unsigned history_room, const struct shadow_id *shadow,
 		 struct bv_state **result)
 {
 	size_t bytes = bv_state_bytes(history_room);
@@ -163,9 +192,9 @@ static int begin(int fd, unsigned history_room, const struct stat *shadow,
 		memset(state, 0, bytes);
 		state->version = BV_STATE_VERSION;
 		state->history_room = history_room;
-		state->shadow_device = shadow->st_dev;
-		state->shadow_inode = S_ISBLK(shadow->st_mode) ?
-					      shadow->st_rdev : shadow->st_ino;
+		state->shadow_device = shadow->device;
+		state->shadow_inode = shadow->inode;
+		state->shadow_birth = shadow->birth;
 		atomic_store(&state->magic, BV_STATE_MAGIC);
 	}
 	renew(state, history_room);
@@ -174,7 +203,7 @@ static int begin(int fd, unsigned history_room, const struct stat *shadow,
 }
 
 /* Others are using it: take it as it is. */
-static int share(int fd, const struct stat *shadow, struct bv_state **result)
+static int share(int fd, const struct shadow_id *shadow, struct bv_state **result)
 {
 	struct bv_state *state = map(fd, bv_state_bytes(0));
 	size_t bytes;
@@ -195,7 +224,7 @@ static int share(int fd, const struct stat *shadow, struct bv_state **result)
 }
 
 static int attach_at(struct bv_disk *disk, const char *path, int flags,
-		     unsigned history_room, const struct stat *shadow,
+		     unsigned history_room, const struct shadow_id *shadow,
 		     bool *alone)
 {
 	int fd = open_file(path, flags), result;
@@ -220,8 +249,8 @@ int bv_state_attach(struct bv_disk *disk, unsigned history_room, bool *alone,
 		    struct bv_text *why)
 {
 	static struct bv_text path;
-	struct stat shadow;
-	int result = raw_fstat(disk->shadow_fd, &shadow);
+	struct shadow_id shadow;
+	int result = identify(disk->shadow_fd, &shadow);
 
 	/* One that is in use in memory is joined there, whatever has become
 	 * of the place beside the shadow since. */

@@ -12,18 +12,53 @@
 
 struct bv_target_io bv_target;
 
+/* The kernel refuses the segments as such. */
+#define NOT_ADMITTED (-4096)
+
 /* As the kernel checks it (import_iovec, Linux 6.1): a negative length is
  * EINVAL, a sum past MAX_RW_COUNT is cut. The list may be at a bad address,
  * or change under us, so it is copied first. */
+/* Could the kernel refuse this address for this length before it looks at
+ * anything else (access_ok)? Up to the end of the lower half of a 47-bit
+ * space, it cannot. */
+static bool is_odd(const void *base, size_t n)
+{
+	return n > BV_TRANSFER_MOST ||
+	       (uintptr_t)base > 0x7ffffffff000u - (uintptr_t)n;
+}
+
+/* What it says of odd addresses differs between machines and versions, so it
+ * is asked, by a call that checks a list as readv does and then has nothing
+ * to do. A second, empty segment makes it check the full length of the first,
+ * as read does. */
+static bool is_refused(const struct bv_request *request, struct iovec *iov)
+{
+	int count = request->count;
+	long result;
+
+	if (request->plain && iov[0].iov_len > SSIZE_MAX)
+		return true;
+	if (request->plain)
+		iov[count++] = (struct iovec){ NULL, 0 };
+	result = raw_call(SYS_process_vm_readv, bv_pid, (long)iov, count, 0, 0,
+			  0);
+	return result == -EFAULT || result == -EINVAL;
+}
+
 static int load_segments(struct bv_transfer *t)
 {
 	const struct bv_request *request = t->request;
 	size_t bytes = (size_t)request->count * sizeof(struct iovec);
 	struct iovec *iov = t->buffer->iov;
 	uintptr_t alignment = 0;
+	bool odd = false;
 
 	if (bv_user_copy_in(iov, request->iov, bytes) < bytes)
 		return -EFAULT;
+	for (int i = 0; i < request->count; i++)
+		odd |= is_odd(iov[i].iov_base, iov[i].iov_len);
+	if (odd && is_refused(request, iov))
+		return NOT_ADMITTED;
 	for (int i = 0; i < request->count; i++) {
 		if (iov[i].iov_len > SSIZE_MAX)
 			return -EINVAL;
@@ -68,8 +103,33 @@ int bv_transfer_stuck(struct bv_disk *disk, const char *call)
 	return -EAGAIN;
 }
 
+/* Which of its reasons comes first (a descriptor that is not open for this,
+ * say), the target's own call knows. It moves nothing. */
+static int refused_by_target(struct bv_transfer *t, bool writes)
+{
+	const struct bv_request *request = t->request;
+	off64_t offset = request->position ? -1 : request->offset;
+	void *base = request->iov[0].iov_base;
+	size_t n = request->iov[0].iov_len;
+	ssize_t result;
+
+	if (request->plain && request->position)
+		offset = 0;
+	if (request->plain)
+		result = writes ? bv_target.pwrite(request->fd, base, n, offset)
+				: bv_target.pread(request->fd, base, n, offset);
+	else
+		result = writes ? bv_target.pwritev2(request->fd, request->iov,
+						     request->count, offset,
+						     request->flags)
+				: bv_target.preadv2(request->fd, request->iov,
+						    request->count, offset,
+						    request->flags);
+	return result < 0 ? -errno : -EFAULT;
+}
+
 int bv_transfer_begin(struct bv_transfer *t, struct bv_disk *disk,
-		      const struct bv_request *request)
+		      const struct bv_request *request, bool writes)
 {
 	int result;
 
@@ -84,6 +144,8 @@ int bv_transfer_begin(struct bv_transfer *t, struct bv_disk *disk,
 		atomic_fetch_add(&disk->state->processes, 1);
 	t->buffer = bv_buffer_get();
 	result = load_segments(t);
+	if (result == NOT_ADMITTED)
+		return refused_by_target(t, writes);
 	return result < 0 ? result : find_offset(t);
 }
 

@@ -32,7 +32,7 @@ struct bv_transfer {
  * position when it is to be used. Returns 0 or a negative errno; either way
  * bv_transfer_end follows. */
 int bv_transfer_begin(struct bv_transfer *t, struct bv_disk *disk,
-		      const struct bv_request *request);
+		      const struct bv_request *request, bool writes);
 
 /* The range cannot be had (see bv_inflight_take): a signal handler in the
  * one case in which waiting would never end. Says so; -EAGAIN. */

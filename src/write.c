@@ -79,8 +79,10 @@ static int mirror(struct bv_transfer *t, uint64_t offset, size_t put)
 	bv_unknown_remove(disk, offset, end);
 	/* A handler wrote in between: which of the two came last is not the
 	 * same on both sides. */
-	if (bv_inflight_disturbed(&t->range))
+	if (bv_inflight_disturbed(&t->range)) {
 		bv_unknown_add(disk, offset, end, false);
+		bv_follow_length(disk, 0);
+	}
 	return 0;
 }
 
@@ -100,10 +102,12 @@ static ssize_t write_pieces(struct bv_transfer *t)
 		if (had == 0 && n > 0)
 			return done ? (ssize_t)done : -EFAULT;
 		put = bv_transfer_write(t, had, offset);
-		if (put < 0)
-			put = bv_fail_change(t->disk, BV_OP_WRITE,
+		if (put < 0 && bv_fail_change(t->disk, BV_OP_WRITE, offset, had,
+					      (int)put))
+			put = bv_fail_return(t->disk, BV_OP_WRITE,
 					     request->call, request->fd,
-					     offset, had, put, (ssize_t)had);
+					     t->offset, t->total, put,
+					     (ssize_t)t->total);
 		if (put < 0)
 			return done ? (ssize_t)done : put;
 		result = put > 0 ? mirror(t, offset, (size_t)put) : 0;
@@ -122,8 +126,8 @@ static ssize_t write_range(struct bv_transfer *t)
 	ssize_t result;
 
 	/* The kernel refuses these before it moves a byte. */
-	if (!append && ((int64_t)t->offset < 0 ||
-			t->total > (uint64_t)INT64_MAX - t->offset))
+	if ((int64_t)t->offset < 0 ||
+	    t->total > (uint64_t)INT64_MAX - t->offset)
 		return bv_transfer_write(t, t->total, t->offset);
 	if (!t->disk->shadow_writable && t->total > 0) {
 		result = bv_policy_unverified(t->disk, t->request->call, -EROFS);
@@ -147,7 +151,7 @@ static ssize_t write_range(struct bv_transfer *t)
 ssize_t bv_write(struct bv_disk *disk, const struct bv_request *request)
 {
 	struct bv_transfer t;
-	ssize_t result = bv_transfer_begin(&t, disk, request);
+	ssize_t result = bv_transfer_begin(&t, disk, request, true);
 
 	if (result == 0)
 		result = write_range(&t);

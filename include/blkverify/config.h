@@ -40,6 +40,8 @@ struct bv_config {
 	unsigned pairs;              /* 1..BV_MAX_PAIRS when active, else 0 */
 	const char *target[BV_MAX_PAIRS]; /* absolute paths, escapes undone */
 	const char *shadow[BV_MAX_PAIRS];
+	const char *target_given[BV_MAX_PAIRS];  /* as written, for messages */
+	const char *shadow_given[BV_MAX_PAIRS];
 	enum bv_mode mode;
 	unsigned threads;            /* 1..256; 0: not given */
 	uint64_t queue;              /* bytes */

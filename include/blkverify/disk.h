@@ -18,6 +18,7 @@ struct bv_counters {
 
 struct bv_disk {
 	const char *target, *shadow; /* absolute paths; config owns them */
+	const char *target_given, *shadow_given;  /* as the user wrote them */
 
 	/* Identity of the target: device and inode, or the device number of a
 	 * block device. Never the path. Valid once bound. */
@@ -36,6 +37,7 @@ struct bv_disk {
 	const char *name;            /* the target's name in its directory */
 
 	bool shadow_block;
+	int64_t shadow_mark;         /* see bv_shadow_mark */
 	bool shadow_writable;
 	atomic_bool replaced;        /* said once: the path names another file */
 	atomic_bool opened;          /* this process did I/O on the target */

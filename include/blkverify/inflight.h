@@ -54,6 +54,8 @@ struct bv_claim {
 struct bv_hold {
 	struct bv_disk *disk;
 	int slot;                    /* -1: nothing is held */
+	bool nested;                 /* inside a conflicting operation of the
+	                                same thread: a signal handler */
 };
 
 /* Waits until the range is ours. Returns 0, or -EDEADLK when waiting could

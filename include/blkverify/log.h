@@ -12,7 +12,8 @@
 
 /* Opens path for appending (created 0600 if absent), or duplicates
  * standard error when path is NULL; standard error that is closed leaves the
- * log silent. The descriptor is placed high (own.h) and is close-on-exec.
+ * log silent. path must stay. The descriptor is placed high (own.h) and is
+ * close-on-exec.
  * Returns 0 or a negative errno. */
 int bv_log_open(const char *path);
 

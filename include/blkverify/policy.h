@@ -39,6 +39,9 @@ bool bv_policy_reports_errors(void);
  * range unknown. */
 int bv_policy_unverified(struct bv_disk *disk, const char *call, int refusal);
 
+/* Counts a failure of the target's storage. */
+void bv_policy_count_error(struct bv_disk *disk);
+
 /* Counts one without a line (it was said already). */
 void bv_policy_count_unverified(struct bv_disk *disk);
 

@@ -83,6 +83,7 @@ struct bv_state {
 	uint32_t version;
 	uint32_t history_room;       /* entries in history[] */
 	uint64_t shadow_device, shadow_inode;
+	uint64_t shadow_birth;       /* nanoseconds since 1970; 0: not told */
 	_Atomic uint64_t target_device, target_inode;  /* 0: not bound yet */
 
 	/* Length of target and shadow in bytes. Changes only under a hold

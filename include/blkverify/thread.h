@@ -15,6 +15,8 @@ struct bv_thread {
 	                                when a signal handler came in between */
 	uint64_t buffers;            /* bit n: buffer n is ours */
 	uintptr_t frame;             /* stack address of the outermost one */
+	bool inside;                 /* in a call of the engine's own that may
+	                                come back through a wrapper */
 };
 
 extern __thread struct bv_thread bv_thread

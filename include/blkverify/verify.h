@@ -41,6 +41,7 @@ struct bv_request {
 	int fd;
 	const struct iovec *iov;     /* the program's: may be a bad pointer */
 	int count;                   /* segments, 0..1024 */
+	bool plain;                  /* one buffer, not a list; iov is ours */
 	bool position;               /* at the file position, and moves it */
 	int64_t offset;              /* bytes; unless position */
 	int flags;                   /* RWF_ of preadv2(2) */

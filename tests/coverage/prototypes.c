@@ -64,6 +64,8 @@ struct open_how;
 #define UNDECLARED_llseek ~, 1
 #define UNDECLARED___dup2 ~, 1
 #define UNDECLARED___fcntl ~, 1
+#define UNDECLARED___libc_fcntl64 ~, 1
+#define UNDECLARED___backtrace_symbols_fd ~, 1
 #define UNDECLARED___close ~, 1
 #define UNDECLARED___mmap ~, 1
 #define UNDECLARED__IO_fopen ~, 1
