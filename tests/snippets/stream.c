@@ -20,6 +20,7 @@ CALL(vdprintf, int, (int, const char *, va_list))
 CALL(__dprintf_chk, int, (int, int, const char *, ...))
 CALL(__vdprintf_chk, int, (int, int, const char *, va_list))
 CALL(backtrace_symbols_fd, void, (void *const *, int, int))
+CALL(__backtrace_symbols_fd, void, (void *const *, int, int))
 
 static int err_fd;
 
@@ -95,11 +96,16 @@ static int text(const char *call, int fd)
 		n = vdprintf_plain(fd, "%s %d %g", "text", 17, 1.5);
 	else if (!strcmp(call, "__vdprintf_chk"))
 		n = vdprintf_chk(fd, "%s %d %g", "text", 17, 1.5);
-	else if (!strcmp(call, "backtrace_symbols_fd")) {
+	else if (strstr(call, "backtrace_symbols_fd")) {
 		/* it has no result: what tells is whether the file position moved */
 		off_t before = lseek(fd, 0, SEEK_CUR);
 
-		call_backtrace_symbols_fd(here, 1, fd);
+		if (*call == 'b')
+			call_backtrace_symbols_fd(here, 1, fd);
+		else if (call___backtrace_symbols_fd)
+			call___backtrace_symbols_fd(here, 1, fd);
+		else
+			absent(call);
 		n = lseek(fd, 0, SEEK_CUR) > before ? 0 : -1;
 	} else
 		usage("unknown call");
@@ -117,7 +123,7 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], "--list")) {
 		puts("fopen:read\nfopen:write\nfopen64:read\nfopen64:write\n_IO_fopen:read\nfreopen:read\nfreopen64:write\n"
 			"fdopen:read\nfdopen:write\n_IO_fdopen:read\nfopen:empty\nfopen64:empty\n"
-			"dprintf:write\n__dprintf_chk:write\nvdprintf:write\n__vdprintf_chk:write\nbacktrace_symbols_fd:write\n"
+			"dprintf:write\n__dprintf_chk:write\nvdprintf:write\n__vdprintf_chk:write\nbacktrace_symbols_fd:write\n__backtrace_symbols_fd:write\n"
 			"stdin:read\nstdout:write");
 		return 0;
 	}
