@@ -142,12 +142,12 @@ int bv_change(struct bv_disk *disk, const struct bv_change *c)
 	    (c->length == 0 && c->op != BV_OP_RESIZE) ||
 	    c->offset + c->length > (uint64_t)INT64_MAX)
 		return c->apply(c);
-	if (!disk->shadow_writable)
+	if (!disk->shadow_writable) {
 		result = bv_policy_unverified(disk, c->call, -EROFS);
-	if (result < 0)
-		return result;
+		return result < 0 ? result : bv_change_blindly(disk, c);
+	}
 	bv_thread_enter();
-	atomic_store(&disk->opened, true);
+	bv_transfer_count(disk);
 	if (take_range(disk, c, &hold) < 0)
 		result = bv_transfer_stuck(disk, c->call);
 	else
@@ -158,6 +158,21 @@ int bv_change(struct bv_disk *disk, const struct bv_change *c)
 	return result;
 }
 
+/* A shadow that cannot follow stays as it is, and what it lacks is unknown. */
+static void take_over_length(struct bv_disk *disk)
+{
+	uint64_t size = atomic_load(&disk->state->size);
+	int64_t length = bv_disk_target_size(disk);
+
+	if (length < 0 || (uint64_t)length == size ||
+	    (disk->shadow_writable &&
+	     bv_shadow_resize(disk, (uint64_t)length) < 0))
+		return;
+	atomic_store(&disk->state->size, (uint64_t)length);
+	if (!disk->shadow_writable && (uint64_t)length > size)
+		bv_unknown_add(disk, size, (uint64_t)length, false);
+}
+
 int bv_change_blindly(struct bv_disk *disk, const struct bv_change *c)
 {
 	struct bv_claim claim = {
@@ -166,7 +181,6 @@ int bv_change_blindly(struct bv_disk *disk, const struct bv_change *c)
 		.offset = c->offset, .length = c->length,
 	};
 	struct bv_hold hold;
-	int64_t length;
 	int result;
 
 	bv_thread_enter();
@@ -175,10 +189,7 @@ int bv_change_blindly(struct bv_disk *disk, const struct bv_change *c)
 		return bv_transfer_stuck(disk, c->call);
 	}
 	result = c->apply(c);
-	length = bv_disk_target_size(disk);
-	if (length >= 0 && (uint64_t)length != atomic_load(&disk->state->size) &&
-	    bv_shadow_resize(disk, (uint64_t)length) == 0)
-		atomic_store(&disk->state->size, (uint64_t)length);
+	take_over_length(disk);
 	bv_unknown_add(disk, c->offset, end_of(c), false);
 	bv_inflight_drop(&hold);
 	bv_thread_leave();

@@ -128,6 +128,13 @@ static int refused_by_target(struct bv_transfer *t, bool writes)
 	return result < 0 ? -errno : -EFAULT;
 }
 
+void bv_transfer_count(struct bv_disk *disk)
+{
+	if (!atomic_load_explicit(&disk->opened, memory_order_relaxed) &&
+	    !atomic_exchange(&disk->opened, true))
+		atomic_fetch_add(&disk->state->processes, 1);
+}
+
 int bv_transfer_begin(struct bv_transfer *t, struct bv_disk *disk,
 		      const struct bv_request *request, bool writes)
 {
@@ -139,9 +146,7 @@ int bv_transfer_begin(struct bv_transfer *t, struct bv_disk *disk,
 		.position = { .disk = disk, .slot = -1 },
 		.range = { .disk = disk, .slot = -1 },
 	};
-	if (!atomic_load_explicit(&disk->opened, memory_order_relaxed) &&
-	    !atomic_exchange(&disk->opened, true))
-		atomic_fetch_add(&disk->state->processes, 1);
+	bv_transfer_count(disk);
 	t->buffer = bv_buffer_get();
 	result = load_segments(t);
 	if (result == NOT_ADMITTED)

@@ -28,6 +28,9 @@ struct bv_transfer {
 	struct bv_hold range;
 };
 
+/* This process works on the pair: counted once. */
+void bv_transfer_count(struct bv_disk *disk);
+
 /* Copies the segments in, finds the total and where it begins, and takes the
  * position when it is to be used. Returns 0 or a negative errno; either way
  * bv_transfer_end follows. */

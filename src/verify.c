@@ -101,7 +101,8 @@ static int compare_known(struct bv_transfer *t, const unsigned char *actual,
 	return bv_policy_mismatch(t->disk, &m);
 }
 
-/* The contents of an unknown extent become what the target says they are. */
+/* The contents of an unknown extent become what the target says they are.
+ * Returns as compare_known does. */
 static int learn(struct bv_transfer *t, const unsigned char *actual,
 		 const struct bv_extent *e)
 {
@@ -109,11 +110,19 @@ static int learn(struct bv_transfer *t, const unsigned char *actual,
 
 	if (e->lasting || !t->disk->shadow_writable)
 		return 0;
+	/* Not from an innocent file that has the number by now. */
+	if (bv_fd_learn(t->request->fd) != t->disk)
+		return NOT_OURS;
 	result = bv_shadow_write(t->disk, actual, e->end - e->start, e->start);
 	if (result < 0)
 		return bv_fail_shadow(t->disk, BV_OP_READ, t->request->call,
 				      t->request->fd, e->start,
 				      e->end - e->start, result);
+	/* A handler may have written both sides since the target was read. */
+	if (bv_inflight_disturbed(&t->range)) {
+		bv_unknown_add(t->disk, e->start, e->end, false);
+		return AGAIN;
+	}
 	bv_unknown_remove(t->disk, e->start, e->end);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 
 #include <blkverify/disk.h>
+#include <blkverify/fdmap.h>
 #include <blkverify/history.h>
 #include <blkverify/policy.h>
 #include <blkverify/shadow.h>
@@ -62,6 +63,24 @@ static int take_range(struct bv_transfer *t, bool append)
 	}
 }
 
+/* put bytes went where the shadow does not follow: it may not be written, or
+ * the number was closed and given to another file while we waited, and nobody
+ * knows which of the two has the bytes. */
+static int leave_unknown(struct bv_disk *disk, uint64_t offset, uint64_t end)
+{
+	uint64_t size = atomic_load(&disk->state->size);
+
+	if (disk->shadow_writable) {
+		bv_follow_length(disk, offset < size ? offset : size);
+	} else if (end > size) {
+		/* What the shadow does not have cannot be compared either. */
+		offset = offset < size ? offset : size;
+		atomic_store(&disk->state->size, end);
+	}
+	bv_unknown_add(disk, offset, end, false);
+	return 0;
+}
+
 /* put bytes of t->bytes are on the target at offset. Returns 0, or what the
  * call is to fail with. */
 static int mirror(struct bv_transfer *t, uint64_t offset, size_t put)
@@ -69,8 +88,11 @@ static int mirror(struct bv_transfer *t, uint64_t offset, size_t put)
 	struct bv_disk *disk = t->disk;
 	const struct bv_request *request = t->request;
 	uint64_t end = offset + put;
-	int result = bv_shadow_write(disk, t->bytes, put, offset);
+	int result;
 
+	if (!disk->shadow_writable || bv_fd_learn(request->fd) != disk)
+		return leave_unknown(disk, offset, end);
+	result = bv_shadow_write(disk, t->bytes, put, offset);
 	if (end > atomic_load(&disk->state->size))
 		atomic_store(&disk->state->size, end);
 	if (result < 0)
