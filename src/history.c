@@ -15,7 +15,7 @@ void bv_history_add(struct bv_disk *disk, enum bv_op op, uint64_t offset,
 	struct bv_state *state = disk->state;
 	struct bv_past *past;
 	struct timespec now;
-	uint64_t number;
+	uint64_t number, former;
 
 	if (state->history_room == 0)
 		return;
@@ -24,9 +24,16 @@ void bv_history_add(struct bv_disk *disk, enum bv_op op, uint64_t offset,
 	number = atomic_fetch_add_explicit(&state->history_next, 1,
 					   memory_order_relaxed);
 	past = &state->history[number % state->history_room];
+	/* Somebody may have been stopped here until the ring came round, or
+	 * have come round to here while we were: two would make one entry of
+	 * two halves. */
+	former = atomic_load_explicit(&past->sequence, memory_order_relaxed);
+	if (former > number ||
+	    !atomic_compare_exchange_strong(&past->sequence, &former,
+					    BV_PAST_FILLING))
+		return;
 	/* Release and acquire on every field: a reader that sees one of the
 	 * new ones sees that the sequence was taken back first. */
-	atomic_store_explicit(&past->sequence, 0, memory_order_relaxed);
 	PUT(past->time,
 	    (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
 	PUT(past->offset, offset);

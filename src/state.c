@@ -153,9 +153,16 @@ static bool usable(const struct bv_state *old, const struct shadow_id *shadow)
  * history), what it counted is not. */
 static void renew(struct bv_state *state, unsigned history_room)
 {
-	if (state->history_room != history_room)
+	bool resized = state->history_room != history_room;
+
+	if (resized)
 		atomic_store(&state->history_next, 0);
 	state->history_room = history_room;
+	/* One that is still being filled, nobody is left to fill. */
+	for (unsigned i = 0; i < history_room; i++)
+		if (resized || atomic_load(&state->history[i].sequence) ==
+				       BV_PAST_FILLING)
+			atomic_store(&state->history[i].sequence, 0);
 	atomic_store(&state->processes, 0);
 	atomic_store(&state->reads, 0);
 	atomic_store(&state->read_bytes, 0);

@@ -66,8 +66,10 @@ struct bv_unknown_table {
 	struct bv_shared_extent extent[BV_UNKNOWN_EXTENTS];
 };
 
-/* A past operation. sequence is written last and is 0 while the entry is
- * being filled. */
+/* Stands for sequence while the entry is being filled. */
+#define BV_PAST_FILLING UINT64_MAX
+
+/* A past operation. sequence is written last; 0: there is none. */
 struct bv_past {
 	_Atomic uint64_t sequence;   /* 1, 2, ... */
 	_Atomic uint64_t time;       /* nanoseconds since 1970, coarse clock */
