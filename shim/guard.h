@@ -15,12 +15,18 @@ struct bv_guard {
 	int cancel;
 };
 
+/* For calls that are not cancellation points. */
+static inline void bv_guard_enter_quietly(struct bv_guard *guard)
+{
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &guard->cancel);
+	guard->error = errno;
+}
+
 /* A pending cancellation is acted upon here, before anything is held. */
 static inline void bv_guard_enter(struct bv_guard *guard)
 {
 	pthread_testcancel();
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &guard->cancel);
-	guard->error = errno;
+	bv_guard_enter_quietly(guard);
 }
 
 /* result is the engine's: a negative errno on failure. */

@@ -102,6 +102,7 @@ int op_uring_register_files_update_tag(const char *call, struct io_uring *ring, 
 long op_syscall(const char *call, long number, long a, long b, long c, long d, long e, long f);
 
 /* wrap_proc.c */
+void op_longjmp(const char *call, void (*real)(struct __jmp_buf_tag *, int), struct __jmp_buf_tag *env, int value) __attribute__((noreturn));
 pid_t op__Fork(const char *call);
 int op_clone(const char *call, int (*entry)(void *), void *stack, int flags, void *argument, void *parent, void *tls, void *child);
 int op_unshare(const char *call, int flags);

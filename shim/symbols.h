@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/openat2.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/eventfd.h>

@@ -2,11 +2,24 @@
 #include <sched.h>
 
 #include <blkverify/fdmap.h>
+#include <blkverify/inflight.h>
 #include <blkverify/policy.h>
 #include <blkverify/thread.h>
 
 #include "guard.h"
 #include "ops.h"
+
+/* Out of a signal handler that interrupted an operation of ours, which will
+ * not go on: others may be waiting for its range. */
+void op_longjmp(const char *call, void (*real)(struct __jmp_buf_tag *, int),
+		struct __jmp_buf_tag *env, int value)
+{
+	(void)call;
+	if (bv_thread.depth > 0)
+		bv_inflight_abandon();
+	real(env, value);
+	__builtin_unreachable();
+}
 
 static void in_child(void)
 {

@@ -16,7 +16,7 @@ static int run(struct bv_disk *disk, const struct bv_change *change)
 {
 	struct bv_guard guard;
 
-	bv_guard_enter(&guard);
+	bv_guard_enter_quietly(&guard);
 	return (int)bv_guard_leave(&guard, bv_change(disk, change));
 }
 
@@ -127,6 +127,7 @@ int op_fallocate(struct bv_disk *disk, const char *call, int fd, int mode,
 		/* Neither a byte nor the length changes. */
 		if (change.op == BV_OP_RESIZE && !change.grows)
 			return real_fallocate64(fd, mode, offset, length);
+		pthread_testcancel();
 		return run(disk, &change);
 	}
 	/* COLLAPSE_RANGE and INSERT_RANGE move everything behind them. */

@@ -4,6 +4,7 @@
 
 #include <blkverify/fdmap.h>
 #include <blkverify/policy.h>
+#include <blkverify/verify.h>
 
 #include "guard.h"
 #include "ops.h"
@@ -116,6 +117,12 @@ int shim___dprintf_chk(int fd, int flag, const char *format, ...)
 void op_backtrace_symbols_fd(const char *call, void *const *buffer, int size,
 			     int fd)
 {
-	if (!refused(bv_fd_disk(fd), call))
-		real_backtrace_symbols_fd(buffer, size, fd);
+	struct bv_disk *disk = bv_fd_disk(fd);
+
+	if (refused(disk, call))
+		return;
+	/* Where it ends, only libc knows. */
+	if (disk)
+		bv_change_lasting(disk, 0, INT64_MAX);
+	real_backtrace_symbols_fd(buffer, size, fd);
 }

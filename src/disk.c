@@ -241,7 +241,7 @@ static void say_unknown(const struct bv_disk *disk, unsigned in_flight)
 	uint64_t bytes, at = 0, size = atomic_load(&disk->state->size);
 	uint64_t count = bv_unknown_count(disk, &bytes);
 
-	if (count == 0)
+	if (bytes == 0)
 		return;
 	text_clear(&line);
 	text_quoted(&line, disk->target);
@@ -319,6 +319,7 @@ static int start_state(struct bv_disk *disk, unsigned history_room,
 		}
 		atomic_store(&disk->state->size, (uint64_t)size);
 		in_flight = bv_inflight_recover(disk, &resized);
+		bv_unknown_settle(disk);
 	} else {
 		bv_inflight_exec(disk);
 	}

@@ -5,7 +5,6 @@
 #include <blkverify/disk.h>
 #include <blkverify/fdmap.h>
 #include <blkverify/policy.h>
-#include <blkverify/shadow.h>
 #include <blkverify/unknown.h>
 
 #include "failure.h"
@@ -41,18 +40,14 @@ ssize_t bv_fail_return(struct bv_disk *disk, enum bv_op op, const char *call,
 	return result < 0 && got >= 0 ? result : got;
 }
 
-void bv_follow_length(struct bv_disk *disk, uint64_t offset)
+/* A failed call may have changed the length all the same. Below the range
+ * held, another operation may be at work. */
+static void follow_length(struct bv_disk *disk, uint64_t offset)
 {
 	int64_t target = bv_disk_target_size(disk);
-	uint64_t size = atomic_load(&disk->state->size);
 
-	if (target < 0 || (uint64_t)target == size || disk->block)
-		return;
-	/* Below the range held, another operation may be at work. */
-	if ((uint64_t)target < offset && (uint64_t)target < size)
-		return;
-	if (bv_shadow_resize(disk, (uint64_t)target) == 0)
-		atomic_store(&disk->state->size, (uint64_t)target);
+	if (target >= 0 && (uint64_t)target >= offset)
+		bv_disk_adopt_length(disk);
 }
 
 bool bv_fail_change(struct bv_disk *disk, enum bv_op op, uint64_t offset,
@@ -69,6 +64,6 @@ bool bv_fail_change(struct bv_disk *disk, enum bv_op op, uint64_t offset,
 	bv_policy_count_error(disk);
 	bv_unknown_add(disk, offset, offset + length, false);
 	if (offset + length > size || op == BV_OP_RESIZE)
-		bv_follow_length(disk, offset < size ? offset : size);
+		follow_length(disk, offset < size ? offset : size);
 	return bv_policy_reports_errors();
 }

@@ -398,6 +398,7 @@ int bv_inflight_take(struct bv_disk *disk, const struct bv_claim *claim,
 		free_slot(disk->state, index);
 	else
 		hold->slot = index;
+	hold->ticket = atomic_load(&disk->state->slot[index].ticket);
 	return result;
 }
 
@@ -405,7 +406,11 @@ void bv_inflight_drop(struct bv_hold *hold)
 {
 	if (hold->slot < 0)
 		return;
-	free_slot(hold->disk->state, hold->slot);
+	/* Abandoned meanwhile, by a longjmp that did not leave us after all:
+	 * the slot may be another's. */
+	if (atomic_load(&slot_of(hold)->ticket) == hold->ticket &&
+	    atomic_load(&slot_of(hold)->owner) == self())
+		free_slot(hold->disk->state, hold->slot);
 	hold->slot = -1;
 }
 

@@ -202,6 +202,7 @@ int bv_policy_unverified(struct bv_disk *disk, const char *call, int refusal)
 	raw_sigset mask = begin_saying();
 
 	bv_policy_count_unverified(disk);
+	atomic_store(&disk->opened, true);
 	text_clear(&line);
 	text_add(&line, call);
 	text_add(&line, on_unverified == BV_UNVERIFIED_WARN ?

@@ -1,5 +1,6 @@
 /* state: see include/blkverify/state.h. */
 #include <errno.h>
+#include <linux/fs.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -11,6 +12,10 @@
 #include <blkverify/text.h>
 
 #include "raw.h"
+
+#ifndef BLKGETDISKSEQ
+#define BLKGETDISKSEQ _IOR(0x12, 128, uint64_t)
+#endif
 
 _Static_assert(sizeof(struct bv_slot) == 128, "the layout is on disk");
 _Static_assert(sizeof(struct bv_past) == 64, "the layout is on disk");
@@ -41,11 +46,13 @@ static int identify(int fd, struct shadow_id *id)
 		.device = makedev(st.stx_dev_major, st.stx_dev_minor),
 		.inode = st.stx_ino,
 	};
-	if (S_ISBLK(st.stx_mode))
+	if (S_ISBLK(st.stx_mode)) {
+		/* Linux 5.15: counts up each time a device gets a medium. */
 		*id = (struct shadow_id){
 			.device = makedev(st.stx_rdev_major, st.stx_rdev_minor),
 		};
-	else if (st.stx_mask & STATX_BTIME)
+		raw_ioctl(fd, BLKGETDISKSEQ, &id->birth);
+	} else if (st.stx_mask & STATX_BTIME)
 		id->birth = (uint64_t)st.stx_btime.tv_sec * 1000000000u +
 			    st.stx_btime.tv_nsec;
 	return 0;
@@ -68,6 +75,8 @@ static void name_in_memory(const struct shadow_id *shadow, struct bv_text *path)
 	text_u64(path, shadow->device);
 	text_char(path, '-');
 	text_u64(path, shadow->inode);
+	text_char(path, '-');
+	text_u64(path, raw_geteuid());
 	text_add(path, ".bvstate");
 }
 

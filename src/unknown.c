@@ -250,6 +250,24 @@ void bv_unknown_add(struct bv_disk *disk, uint64_t start, uint64_t end,
 		change(disk, range, add);
 }
 
+static void settle(struct bv_unknown_table *to,
+		   const struct bv_unknown_table *from, struct bv_extent range)
+{
+	(void)range;
+	for (uint64_t i = 0; i < GET(from->count); i++) {
+		struct bv_extent e = get(from, i);
+
+		e.lasting = false;
+		append(to, e);
+	}
+}
+
+void bv_unknown_settle(struct bv_disk *disk)
+{
+	if (bv_unknown_any(disk))
+		change(disk, (struct bv_extent){ 0, 0, 0 }, settle);
+}
+
 void bv_unknown_remove(struct bv_disk *disk, uint64_t start, uint64_t end)
 {
 	struct bv_extent range = { start, end, false }, found;

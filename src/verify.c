@@ -124,7 +124,11 @@ static int learn(struct bv_transfer *t, const unsigned char *actual,
 		return AGAIN;
 	}
 	bv_unknown_remove(t->disk, e->start, e->end);
-	return 0;
+	if (!bv_inflight_disturbed(&t->range))
+		return 0;
+	/* A handler wrote after we had read: what we learnt is not so. */
+	bv_unknown_add(t->disk, e->start, e->end, false);
+	return AGAIN;
 }
 
 /* n bytes of the target at offset, in t->bytes: what is known is compared,

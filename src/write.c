@@ -22,10 +22,13 @@
 /* With O_APPEND the offset given counts for nothing, to pwrite neither (see
  * BUGS in pwrite(2)). The flag belongs to the open description, which
  * another process may share and change, so it is asked for each time. */
-static bool appends(const struct bv_request *request)
+static bool appends(const struct bv_disk *disk, const struct bv_request *request)
 {
 	int flags;
 
+	/* Block devices look at neither flag. */
+	if (disk->block)
+		return false;
 	if (request->flags & RWF_APPEND)
 		return true;
 	if (request->flags & RWF_NOAPPEND)
@@ -103,7 +106,7 @@ static int mirror(struct bv_transfer *t, uint64_t offset, size_t put)
 	 * same on both sides. */
 	if (bv_inflight_disturbed(&t->range)) {
 		bv_unknown_add(disk, offset, end, false);
-		bv_follow_length(disk, 0);
+		bv_disk_adopt_length(disk);
 	}
 	return 0;
 }
@@ -144,7 +147,7 @@ static ssize_t write_pieces(struct bv_transfer *t)
 
 static ssize_t write_range(struct bv_transfer *t)
 {
-	bool append = appends(t->request);
+	bool append = appends(t->disk, t->request);
 	ssize_t result;
 
 	/* The kernel refuses these before it moves a byte. */

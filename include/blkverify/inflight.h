@@ -54,6 +54,7 @@ struct bv_claim {
 struct bv_hold {
 	struct bv_disk *disk;
 	int slot;                    /* -1: nothing is held */
+	uint64_t ticket;             /* tells ours from a later one in the slot */
 	bool nested;                 /* inside a conflicting operation of the
 	                                same thread: a signal handler */
 };

@@ -37,6 +37,10 @@ void bv_unknown_add(struct bv_disk *disk, uint64_t start, uint64_t end,
 /* Makes [start, end) known, lasting parts excepted. */
 void bv_unknown_remove(struct bv_disk *disk, uint64_t start, uint64_t end);
 
+/* Nobody is left who could still change a lasting extent: all become such as
+ * the next read learns. Start only, alone. */
+void bv_unknown_settle(struct bv_disk *disk);
+
 /* Number of extents, and the bytes in them. */
 uint64_t bv_unknown_count(const struct bv_disk *disk, uint64_t *bytes);
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,7 @@ struct open_how;
 #define UNDECLARED__IO_fdopen ~, 1
 #define UNDECLARED___vdprintf_chk ~, 1
 #define UNDECLARED_io_submit ~, 1
+#define UNDECLARED___longjmp_chk ~, 1
 #define UNDECLARED_io_uring_submit ~, 1
 #define UNDECLARED_io_uring_submit_and_wait ~, 1
 #define UNDECLARED_io_uring_submit_and_wait_timeout ~, 1
