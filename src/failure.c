@@ -40,9 +40,7 @@ ssize_t bv_fail_return(struct bv_disk *disk, enum bv_op op, const char *call,
 	return result < 0 && got >= 0 ? result : got;
 }
 
-/* A failed call may have changed the length all the same. Below the range
- * held, another operation may be at work. */
-static void follow_length(struct bv_disk *disk, uint64_t offset)
+void bv_follow_length(struct bv_disk *disk, uint64_t offset)
 {
 	int64_t target = bv_disk_target_size(disk);
 
@@ -64,6 +62,6 @@ bool bv_fail_change(struct bv_disk *disk, enum bv_op op, uint64_t offset,
 	bv_policy_count_error(disk);
 	bv_unknown_add(disk, offset, offset + length, false);
 	if (offset + length > size || op == BV_OP_RESIZE)
-		follow_length(disk, offset < size ? offset : size);
+		bv_follow_length(disk, offset < size ? offset : size);
 	return bv_policy_reports_errors();
 }

@@ -23,6 +23,11 @@ ssize_t bv_fail_return(struct bv_disk *disk, enum bv_op op, const char *call,
 		       int fd, uint64_t offset, uint64_t length, ssize_t got,
 		       ssize_t expected);
 
+/* A call may have changed the length without success: the shadow follows, but
+ * not below offset, where the range held begins and another operation may be
+ * at work. */
+void bv_follow_length(struct bv_disk *disk, uint64_t offset);
+
 /* The target failed to change [offset, offset + length): what is there now,
  * and how long the file is, has to be learnt. error is the negative errno.
  * The caller holds the range. Returns true when the failure is to be
