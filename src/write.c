@@ -73,8 +73,8 @@ static int leave_unknown(struct bv_disk *disk, uint64_t offset, uint64_t end)
 {
 	uint64_t size = atomic_load(&disk->state->size);
 
-	if (disk->shadow_writable) {
-		bv_follow_length(disk, offset < size ? offset : size);
+	if (end > size && disk->shadow_writable) {
+		bv_disk_adopt_length(disk);
 	} else if (end > size) {
 		/* What the shadow does not have cannot be compared either. */
 		offset = offset < size ? offset : size;
