@@ -10,65 +10,72 @@
 
 static struct bv_target_io next;
 
-static raw_sigset enter(void)
-{
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+static bool interposed;
 
+uint64_t bv_stacked_enter(void)
+{
+	raw_sigset mask;
+
+	if (!interposed)
+		return 0;
+	mask = raw_sigmask(RAW_SIGNALS_ALL);
 	bv_thread.inside = true;
 	return mask;
 }
 
-static void leave(raw_sigset mask)
+void bv_stacked_leave(uint64_t mask)
 {
+	if (!interposed)
+		return;
 	bv_thread.inside = false;
 	raw_sigmask(mask);
 }
 
 static ssize_t guarded_pread(int fd, void *bytes, size_t n, off64_t offset)
 {
-	raw_sigset mask = enter();
+	uint64_t mask = bv_stacked_enter();
 	ssize_t result = next.pread(fd, bytes, n, offset);
 
-	leave(mask);
+	bv_stacked_leave(mask);
 	return result;
 }
 
 static ssize_t guarded_pwrite(int fd, const void *bytes, size_t n,
 			      off64_t offset)
 {
-	raw_sigset mask = enter();
+	uint64_t mask = bv_stacked_enter();
 	ssize_t result = next.pwrite(fd, bytes, n, offset);
 
-	leave(mask);
+	bv_stacked_leave(mask);
 	return result;
 }
 
 static ssize_t guarded_preadv2(int fd, const struct iovec *iov, int count,
 			       off64_t offset, int flags)
 {
-	raw_sigset mask = enter();
+	uint64_t mask = bv_stacked_enter();
 	ssize_t result = next.preadv2(fd, iov, count, offset, flags);
 
-	leave(mask);
+	bv_stacked_leave(mask);
 	return result;
 }
 
 static ssize_t guarded_pwritev2(int fd, const struct iovec *iov, int count,
 				off64_t offset, int flags)
 {
-	raw_sigset mask = enter();
+	uint64_t mask = bv_stacked_enter();
 	ssize_t result = next.pwritev2(fd, iov, count, offset, flags);
 
-	leave(mask);
+	bv_stacked_leave(mask);
 	return result;
 }
 
 static off64_t guarded_lseek(int fd, off64_t offset, int whence)
 {
-	raw_sigset mask = enter();
+	uint64_t mask = bv_stacked_enter();
 	off64_t result = next.lseek(fd, offset, whence);
 
-	leave(mask);
+	bv_stacked_leave(mask);
 	return result;
 }
 
@@ -81,17 +88,22 @@ static bool is_libc(const void *function)
 	       theirs.dli_fbase == libc.dli_fbase;
 }
 
-void bv_stacked_guard(struct bv_target_io *io)
+void bv_stacked_guard(struct bv_target_io *io, const void *const *others,
+		      size_t count)
 {
 	next = *io;
-	if (!is_libc((const void *)io->pread))
-		io->pread = guarded_pread;
-	if (!is_libc((const void *)io->pwrite))
-		io->pwrite = guarded_pwrite;
-	if (!is_libc((const void *)io->preadv2))
-		io->preadv2 = guarded_preadv2;
-	if (!is_libc((const void *)io->pwritev2))
-		io->pwritev2 = guarded_pwritev2;
-	if (!is_libc((const void *)io->lseek))
-		io->lseek = guarded_lseek;
+	interposed = !is_libc((const void *)io->pread) ||
+		     !is_libc((const void *)io->pwrite) ||
+		     !is_libc((const void *)io->preadv2) ||
+		     !is_libc((const void *)io->pwritev2) ||
+		     !is_libc((const void *)io->lseek);
+	for (size_t i = 0; i < count; i++)
+		interposed |= !is_libc(others[i]);
+	if (interposed)
+		*io = (struct bv_target_io){
+			.pread = guarded_pread, .pwrite = guarded_pwrite,
+			.preadv2 = guarded_preadv2,
+			.pwritev2 = guarded_pwritev2,
+			.lseek = guarded_lseek,
+		};
 }

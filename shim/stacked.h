@@ -9,9 +9,18 @@
 #ifndef BV_STACKED_H
 #define BV_STACKED_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include <blkverify/verify.h>
 
-/* Puts guards around those of io's functions that are not libc's. */
-void bv_stacked_guard(struct bv_target_io *io);
+/* Puts guards around io's functions when one of them, or of the others, is
+ * not libc's. Start only. */
+void bv_stacked_guard(struct bv_target_io *io, const void *const *others,
+		      size_t count);
+
+/* Around any other call on a target that goes to the next in line. */
+uint64_t bv_stacked_enter(void);
+void bv_stacked_leave(uint64_t mask);
 
 #endif

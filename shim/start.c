@@ -131,6 +131,22 @@ static void forked(void)
 	bv_policy_forked();
 }
 
+/* What is called on a target besides bv_target. */
+static void guard_stacked(void)
+{
+	const void *const others[] = {
+		(const void *)real_fsync, (const void *)real_fdatasync,
+		(const void *)real_syncfs, (const void *)real_sync_file_range,
+		(const void *)real_ftruncate64, (const void *)real_truncate64,
+		(const void *)real_fallocate64,
+		(const void *)real_posix_fallocate64,
+		(const void *)real_openat64, (const void *)real_open64,
+		(const void *)real_ioctl,
+	};
+
+	bv_stacked_guard(&bv_target, others, sizeof(others) / sizeof(*others));
+}
+
 static void start_engine(void)
 {
 	static struct bv_text why;
@@ -141,7 +157,7 @@ static void start_engine(void)
 		.preadv2 = real_preadv64v2, .pwritev2 = real_pwritev64v2,
 		.lseek = real_lseek64,
 	};
-	bv_stacked_guard(&bv_target);
+	guard_stacked();
 	start_log();
 	result = bv_buffer_start();
 	if (result < 0)

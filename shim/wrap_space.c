@@ -6,6 +6,7 @@
 
 #include "guard.h"
 #include "ops.h"
+#include "stacked.h"
 
 /* Linux 6.17. */
 #ifndef FALLOC_FL_WRITE_ZEROES
@@ -27,24 +28,40 @@ struct shift {
 
 static int apply_ftruncate(const struct bv_change *c)
 {
-	return real_ftruncate64(c->fd, (off64_t)c->length) < 0 ? -errno : 0;
+	uint64_t mask = bv_stacked_enter();
+	int result = real_ftruncate64(c->fd, (off64_t)c->length) < 0 ? -errno : 0;
+
+	bv_stacked_leave(mask);
+	return result;
 }
 
 static int apply_truncate(const struct bv_change *c)
 {
-	return real_truncate64(c->path, (off64_t)c->length) < 0 ? -errno : 0;
+	uint64_t mask = bv_stacked_enter();
+	int result = real_truncate64(c->path, (off64_t)c->length) < 0 ? -errno : 0;
+
+	bv_stacked_leave(mask);
+	return result;
 }
 
 static int apply_fallocate(const struct bv_change *c)
 {
-	return real_fallocate64(c->fd, c->mode, (off64_t)c->offset,
+	uint64_t mask = bv_stacked_enter();
+	int result = real_fallocate64(c->fd, c->mode, (off64_t)c->offset,
 				(off64_t)c->length) < 0 ? -errno : 0;
+
+	bv_stacked_leave(mask);
+	return result;
 }
 
 static int apply_posix_fallocate(const struct bv_change *c)
 {
-	return -real_posix_fallocate64(c->fd, (off64_t)c->offset,
+	uint64_t mask = bv_stacked_enter();
+	int result = -real_posix_fallocate64(c->fd, (off64_t)c->offset,
 				       (off64_t)c->length);
+
+	bv_stacked_leave(mask);
+	return result;
 }
 
 int op_ftruncate(struct bv_disk *disk, const char *call, int fd, off64_t length)

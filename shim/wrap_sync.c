@@ -3,6 +3,7 @@
 
 #include "guard.h"
 #include "ops.h"
+#include "stacked.h"
 
 static int finish(struct bv_disk *disk, const char *call, int fd, int result)
 {
@@ -17,12 +18,19 @@ static int finish(struct bv_disk *disk, const char *call, int fd, int result)
 
 int op_sync(struct bv_disk *disk, const char *call, int fd, int (*real)(int))
 {
-	return finish(disk, call, fd, real(fd));
+	uint64_t mask = bv_stacked_enter();
+	int result = real(fd);
+
+	bv_stacked_leave(mask);
+	return finish(disk, call, fd, result);
 }
 
 int op_sync_file_range(struct bv_disk *disk, const char *call, int fd,
 		       off64_t offset, off64_t n, unsigned flags)
 {
-	return finish(disk, call, fd,
-		      real_sync_file_range(fd, offset, n, flags));
+	uint64_t mask = bv_stacked_enter();
+	int result = real_sync_file_range(fd, offset, n, flags);
+
+	bv_stacked_leave(mask);
+	return finish(disk, call, fd, result);
 }

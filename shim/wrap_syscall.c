@@ -55,9 +55,11 @@ static long do_fork(long number, const long w[6])
 	return pid;
 }
 
-/* Bytes moved by calls that have a wrapper. On 64-bit machines an offset is
- * one word; preadv2 and pwritev2 have a second, unused one. */
-static bool transfers(long number, const long w[6], long *r)
+/* Those that work on the descriptor given first, and have a wrapper. On 64-bit
+ * machines an offset is one word; preadv2 and pwritev2 have a second, unused
+ * one. Asked for a target alone: for other files, a library behind us whose
+ * read() is made of syscall() would meet itself again. */
+static bool on_target(long number, const long w[6], long *r)
 {
 	switch (number) {
 	case SYS_read: *r = shim_read(INT(w[0]), PTR(w[1]), LEN(w[2])); break;
@@ -70,49 +72,64 @@ static bool transfers(long number, const long w[6], long *r)
 	case SYS_pwritev: *r = shim_pwritev64(INT(w[0]), PTR(w[1]), INT(w[2]), w[3]); break;
 	case SYS_preadv2: *r = shim_preadv64v2(INT(w[0]), PTR(w[1]), INT(w[2]), w[3], INT(w[5])); break;
 	case SYS_pwritev2: *r = shim_pwritev64v2(INT(w[0]), PTR(w[1]), INT(w[2]), w[3], INT(w[5])); break;
-	case SYS_copy_file_range: *r = shim_copy_file_range(INT(w[0]), PTR(w[1]), INT(w[2]), PTR(w[3]), LEN(w[4]), (unsigned)w[5]); break;
-	case SYS_sendfile: *r = shim_sendfile64(INT(w[0]), INT(w[1]), PTR(w[2]), LEN(w[3])); break;
-	case SYS_splice: *r = shim_splice(INT(w[0]), PTR(w[1]), INT(w[2]), PTR(w[3]), LEN(w[4]), (unsigned)w[5]); break;
-	case SYS_mmap: *r = (long)shim_mmap64(PTR(w[0]), LEN(w[1]), INT(w[2]), INT(w[3]), INT(w[4]), w[5]); break;
-	default: return false;
-	}
-	return true;
-}
-
-/* Length, position and barriers. */
-static bool changes(long number, const long w[6], long *r)
-{
-	switch (number) {
 	case SYS_lseek: *r = shim_lseek64(INT(w[0]), w[1], INT(w[2])); break;
 	case SYS_ftruncate: *r = shim_ftruncate64(INT(w[0]), w[1]); break;
-	case SYS_truncate: *r = shim_truncate64(PTR(w[0]), w[1]); break;
 	case SYS_fallocate: *r = shim_fallocate64(INT(w[0]), INT(w[1]), w[2], w[3]); break;
 	case SYS_fsync: *r = shim_fsync(INT(w[0])); break;
 	case SYS_fdatasync: *r = shim_fdatasync(INT(w[0])); break;
 	case SYS_syncfs: *r = shim_syncfs(INT(w[0])); break;
 	case SYS_sync_file_range: *r = shim_sync_file_range(INT(w[0]), w[1], w[2], (unsigned)w[3]); break;
+	default: return false;
+	}
+	return true;
+}
+
+/* Those that may reach a target in other ways. */
+static bool near_target(long number, const long w[6], long *r)
+{
+	switch (number) {
+	case SYS_copy_file_range: *r = shim_copy_file_range(INT(w[0]), PTR(w[1]), INT(w[2]), PTR(w[3]), LEN(w[4]), (unsigned)w[5]); break;
+	case SYS_sendfile: *r = shim_sendfile64(INT(w[0]), INT(w[1]), PTR(w[2]), LEN(w[3])); break;
+	case SYS_splice: *r = shim_splice(INT(w[0]), PTR(w[1]), INT(w[2]), PTR(w[3]), LEN(w[4]), (unsigned)w[5]); break;
+	case SYS_mmap: *r = (long)shim_mmap64(PTR(w[0]), LEN(w[1]), INT(w[2]), INT(w[3]), INT(w[4]), w[5]); break;
+	case SYS_truncate: *r = shim_truncate64(PTR(w[0]), w[1]); break;
 	case SYS_ioctl: *r = shim_ioctl(INT(w[0]), (unsigned long)w[1], PTR(w[2])); break;
 	default: return false;
 	}
 	return true;
 }
 
+static int sys_openat(int dirfd, const char *path, int flags, mode_t mode)
+{
+	return (int)real_syscall(SYS_openat, dirfd, (long)path, flags, mode, 0, 0);
+}
+
+static int sys_fcntl(int fd, int command, void *argument)
+{
+	return (int)real_syscall(SYS_fcntl, fd, command, (long)argument, 0, 0, 0);
+}
+
+static int sys_close(int fd)
+{
+	return (int)real_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
 /* Descriptors. */
 static bool moves(long number, const long w[6], long *r)
 {
 	switch (number) {
-	case SYS_openat: *r = shim_openat64(INT(w[0]), PTR(w[1]), INT(w[2]), (mode_t)w[3]); break;
-	case SYS_dup: *r = shim_dup(INT(w[0])); break;
+	case SYS_openat: *r = op_openat("syscall", sys_openat, INT(w[0]), PTR(w[1]), INT(w[2]), (mode_t)w[3]); break;
+	case SYS_dup: *r = op_made("syscall", (int)real_syscall(SYS_dup, w[0], 0, 0, 0, 0, 0)); break;
 	case SYS_dup3: *r = shim_dup3(INT(w[0]), INT(w[1]), INT(w[2])); break;
-	case SYS_fcntl: *r = shim_fcntl(INT(w[0]), INT(w[1]), PTR(w[2])); break;
-	case SYS_close: *r = shim_close(INT(w[0])); break;
+	case SYS_fcntl: *r = op_fcntl("syscall", sys_fcntl, INT(w[0]), INT(w[1]), PTR(w[2])); break;
+	case SYS_close: *r = op_close("syscall", sys_close, INT(w[0])); break;
 	case SYS_close_range: *r = op_close_range("syscall", (unsigned)w[0], (unsigned)w[1], INT(w[2])); break;
 	case SYS_recvmsg: *r = shim_recvmsg(INT(w[0]), PTR(w[1]), INT(w[2])); break;
 	case SYS_recvmmsg: *r = shim_recvmmsg(INT(w[0]), PTR(w[1]), (unsigned)w[2], INT(w[3]), PTR(w[4])); break;
 	case SYS_open_by_handle_at: *r = shim_open_by_handle_at(INT(w[0]), PTR(w[1]), INT(w[2])); break;
 #ifdef SYS_open
-	case SYS_open: *r = shim_open64(PTR(w[0]), INT(w[1]), (mode_t)w[2]); break;
-	case SYS_creat: *r = shim_creat64(PTR(w[0]), (mode_t)w[1]); break;
+	case SYS_open: *r = op_openat("syscall", sys_openat, AT_FDCWD, PTR(w[0]), INT(w[1]), (mode_t)w[2]); break;
+	case SYS_creat: *r = op_openat("syscall", sys_openat, AT_FDCWD, PTR(w[0]), O_CREAT | O_WRONLY | O_TRUNC, (mode_t)w[1]); break;
 	case SYS_dup2: *r = shim_dup2(INT(w[0]), INT(w[1])); break;
 #endif
 	default: return false;
@@ -126,10 +143,10 @@ long op_syscall(const char *call, long number, long a, long b, long c, long d,
 	const long w[6] = { a, b, c, d, e, f };
 	long result;
 
-	if (bv_disks == 0)
+	if (bv_disks == 0 || bv_thread.inside)
 		return real_syscall(number, a, b, c, d, e, f);
-	if (transfers(number, w, &result) || changes(number, w, &result) ||
-	    moves(number, w, &result))
+	if (near_target(number, w, &result) || moves(number, w, &result) ||
+	    (bv_fd_disk(INT(a)) && on_target(number, w, &result)))
 		return result;
 	switch (number) {
 	case SYS_openat2:
