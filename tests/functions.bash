@@ -82,12 +82,6 @@ need_client() { [ -x "$BLK_SNIPPETS/$1" ] || skip "client $1 was not built"; }
 need_root() { [ "$(id -u)" = 0 ] || skip "needs root"; }
 need_program() { command -v "$1" >/dev/null || skip "no $1"; }
 
-# need_pool: after make_pair; skips where the library does not have that mode yet
-need_pool() {
-	BLKVERIFY_MODE=pool run shim true
-	[[ $status != 125 || $output != *"not in this version"* ]] || skip "no pool mode yet"
-}
-
 # skip_if_absent: after run; clients exit 77 for a symbol that this libc or kernel does not have.
 skip_if_absent() { [ "$status" != 77 ] || skip "${output:-not on this system}"; }
 

@@ -333,13 +333,6 @@ flushes() {
 	for_each "$(flusher --list)" flushes
 }
 
-@test "every flush symbol works in pool mode and leaves both the same" {
-	make_pair 64K
-	need_pool
-	export BLKVERIFY_MODE=pool
-	for_each "$(flusher --list)" flushes
-}
-
 leaves() {
 	make_pair 64K
 	BLKVERIFY_STATS=1 run shim leaver "$1" "$TARGET" $AT $LENGTH 0x5a

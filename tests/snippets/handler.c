@@ -1,7 +1,7 @@
 /*
- * handler FILE SECONDS io|jump: signals come thousands of times a second while FILE (64 KiB at least) is read and written.
+ * handler FILE SECONDS io|jump [SYMBOL]: signals come thousands of times a second while FILE (64 KiB at least) is read and written.
  *   io    its handler reads and writes FILE too, in ranges that overlap those of the interrupted call
- *   jump  its handler leaves the interrupted call by siglongjmp; I/O on the same ranges follows, now and then by another thread
+ *   jump  its handler leaves the interrupted call by SYMBOL (siglongjmp); I/O on the same ranges follows, now and then by another thread
  * Reads the whole file at the end. Prints nothing that depends on timing.
  * build: -pthread
  */
@@ -14,6 +14,19 @@
 
 #define SPAN 65536
 
+void call___longjmp_chk(struct __jmp_buf_tag *, int) __asm__("__longjmp_chk");
+
+static const struct {
+	const char *name;
+	void (*leave)(struct __jmp_buf_tag *, int);
+} leavers[] = {
+	{ "siglongjmp", siglongjmp },
+	{ "longjmp", longjmp },
+	{ "_longjmp", _longjmp },
+	{ "__longjmp_chk", call___longjmp_chk },
+};
+
+static void (*leave)(struct __jmp_buf_tag *, int) = siglongjmp;
 static int fd, second;
 static volatile sig_atomic_t busy, came, failed;
 static sigjmp_buf back;
@@ -60,7 +73,7 @@ static void jump(int signo)
 	came = came + 1;
 	arm();
 	if (busy)
-		siglongjmp(back, 1);
+		leave(back, 1);
 }
 
 /* one read and one write, in ranges that overlap those of the handler */
@@ -103,9 +116,12 @@ int main(int argc, char **argv)
 	time_t end;
 	int jumps;
 
-	if (argc != 4)
+	if (argc < 4 || argc > 5)
 		usage("handler FILE SECONDS io|jump");
 	jumps = !strcmp(argv[3], "jump");
+	for (size_t i = 0; argc == 5 && i < sizeof(leavers) / sizeof(*leavers); i++)
+		if (!strcmp(argv[4], leavers[i].name))
+			leave = leavers[i].leave;
 	fd = open(argv[1], O_RDWR);
 	second = open(argv[1], O_RDWR);
 	if (fd == -1 || second == -1)
