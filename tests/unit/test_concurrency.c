@@ -282,6 +282,40 @@ static void test_crowd(void **state)
 
 /* ---- signal handlers ---- */
 
+static _Atomic int had;
+
+static void *take_all_buffers(void *unused)
+{
+	bv_thread_enter();
+	for (;;) {
+		bv_buffer_get();
+		atomic_fetch_add(&had, 1);
+	}
+	return unused;
+}
+
+static void handler_needs_a_buffer(void)
+{
+	pthread_t thread;
+	int before;
+
+	pthread_create(&thread, NULL, take_all_buffers, NULL);
+	do {
+		before = atomic_load(&had);
+		pair_sleep(200);
+	} while (before != atomic_load(&had));
+	CHECK(before >= 32);
+	bv_thread.depth = 2;
+	bv_buffer_put(bv_buffer_get());
+}
+
+/* All others may be held by threads that wait for what it interrupted. */
+static void test_handler_gets_a_buffer(void **state)
+{
+	(void)state;
+	assert_int_equal(pair_child(handler_needs_a_buffer), 0);
+}
+
 static void handler(int signal)
 {
 	unsigned char bytes[512];
@@ -342,6 +376,7 @@ int main(void)
 		TEST(test_appending),
 		TEST(test_one_position),
 		TEST(test_crowd),
+		TEST(test_handler_gets_a_buffer),
 		TEST(test_handlers),
 	};
 

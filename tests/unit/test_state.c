@@ -152,18 +152,24 @@ static void test_second_shares_with_the_first(void **state)
 /* The second has another idea of how much to remember: the first's counts. */
 static void other_history(void)
 {
-	CHECK(pair.disk->state->history_room == 64);
-	for (int i = 0; i < 2000; i++)
+	CHECK(pair.disk->state->history_room == 20000);
+	for (int i = 0; i < 20000; i++)
 		bv_history_add(pair.disk, BV_OP_WRITE, 0, 1, 1);
 }
 
 static void test_second_wants_another_history(void **state)
 {
+	struct bv_past past;
+
 	(void)state;
+	pair.config.history = 20000;
 	start();
 	pair.config.history = 1000;
 	assert_int_equal(in_another(other_history), 0);
-	pair.config.history = 64;
+	assert_true(bv_history_before(pair.disk, 0, 0, 1, &past));
+	assert_int_equal(past.sequence, 20000);
+	assert_true(bv_history_before(pair.disk, 19999, 0, 1, &past));
+	pair.config.history = 20000;
 }
 
 static void nothing(void)

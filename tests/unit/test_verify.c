@@ -145,6 +145,38 @@ static void test_memory_that_ends(void **state)
 	munmap(map, 8192);
 }
 
+/* O_DIRECT answers EINVAL to what is misaligned: the private buffer has to be
+ * as the program's is. */
+static uintptr_t alignment;
+
+static ssize_t look_at_address(int fd, void *to, size_t n, off64_t offset)
+{
+	alignment = (uintptr_t)to & 4095;
+	return pread64(fd, to, n, offset);
+}
+
+static void test_misaligned_as_the_program_is(void **state)
+{
+	static _Alignas(4096) unsigned char aligned[16384];
+	static const size_t at[] = { 0, 1, 512, 513, 4095 };
+	struct iovec iov[] = { { aligned, 512 }, { aligned + 1024, 1024 } };
+	struct bv_request request = { .call = "preadv", .fd = pair.fd,
+				      .iov = iov, .count = 2 };
+
+	(void)state;
+	pair_hook.pread = look_at_address;
+	for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
+		assert_int_equal(pair_read(aligned + at[i], 4096, 0), 4096);
+		assert_int_equal(alignment, at[i]);
+		assert_true(pair_is_pattern(aligned + at[i], 4096, 0, 0));
+	}
+	assert_int_equal(bv_read(pair.disk, &request), 1536);
+	assert_int_equal(alignment % 512, 0);
+	iov[0].iov_len = 100;
+	assert_int_equal(bv_read(pair.disk, &request), 1124);
+	assert_int_not_equal(alignment % 512, 0);
+}
+
 static void test_counts(void **state)
 {
 	(void)state;
@@ -782,6 +814,7 @@ int main(void)
 		TEST(test_read_at_the_position),
 		TEST(test_bad_calls),
 		TEST(test_memory_that_ends),
+		TEST(test_misaligned_as_the_program_is),
 		TEST(test_counts),
 		TEST(test_every_byte_is_compared),
 		TEST(test_neighbours_are_not_compared),

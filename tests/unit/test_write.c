@@ -192,6 +192,9 @@ static void test_short_write(void **state)
 	assert_int_equal(pair_write_pattern(4096, PAIR_BYTES, 1), 100);
 	assert_int_equal(size(), PAIR_BYTES + 100);
 	assert_true(pair_same());
+	/* Nor do further pieces follow. */
+	assert_int_equal(pair_write_pattern(2 * BV_PIECE, 0, 2), 100);
+	assert_true(pair_same());
 	assert_int_equal(pair_said("blkverify"), 0);
 }
 
@@ -282,6 +285,7 @@ static void test_failure_is_passed_on(void **state)
 	assert_true(pair_is_unknown(5120, 8192));
 	pair_hook.pwrite = NULL;
 	assert_int_equal(pair_write_pattern(2048, 5120, 2), 2048);
+	assert_true(pair_is_known(0, 7168));
 	assert_true(pair_is_unknown(7168, 8192));
 	assert_true(pair_read_all());
 	assert_false(bv_unknown_any(pair.disk));
