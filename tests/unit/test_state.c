@@ -25,18 +25,29 @@ static int make_only(void **state)
 	return 0;
 }
 
-/* What stands in /dev/shm for this shadow. */
+/* Where the state file is, whatever it is called. */
+static const char *state_path(void)
+{
+	static char name[PATH_MAX];
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", pair.disk->state_fd);
+	n = readlink(path, name, sizeof(name) - 1);
+	name[n > 0 ? n : 0] = '\0';
+	return name;
+}
+
+static bool stands_in_memory(void)
+{
+	return strncmp(state_path(), "/dev/shm/blkverify-", 19) == 0;
+}
+
+/* What stands there does not go with the directory of the pair. */
 static void forget_memory(void)
 {
-	struct stat st;
-	char name[200];
-
-	if (stat(pair.shadow, &st) == 0) {
-		snprintf(name, sizeof(name), "/dev/shm/blkverify-%llu-%llu.bvstate",
-			 (unsigned long long)st.st_dev,
-			 (unsigned long long)st.st_ino);
-		unlink(name);
-	}
+	if (stands_in_memory())
+		unlink(state_path());
 }
 
 static int end(void **state)
@@ -299,16 +310,6 @@ static void test_not_a_file(void **state)
 }
 
 /* ---- where nothing can be written beside the shadow ---- */
-
-static bool stands_in_memory(void)
-{
-	char path[64], name[PATH_MAX] = "";
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", pair.disk->state_fd);
-	if (readlink(path, name, sizeof(name) - 1) < 0)
-		return false;
-	return strncmp(name, "/dev/shm/blkverify-", 19) == 0;
-}
 
 /* The directory of the pair becomes a file system of its own. */
 static void mount_own(const char *options)
