@@ -84,6 +84,24 @@ static int leave_unknown(struct bv_disk *disk, uint64_t offset, uint64_t end)
 	return 0;
 }
 
+/* A handler wrote in between: which of the two came last is not the same on
+ * both sides. What the target has now is what there is; where it cannot be
+ * read (O_WRONLY), the next read learns it. */
+static void resolve_order(struct bv_transfer *t, uint64_t offset, size_t put)
+{
+	struct bv_disk *disk = t->disk;
+
+	bv_unknown_add(disk, offset, offset + put, false);
+	bv_disk_adopt_length(disk);
+	do {
+		if (bv_target.pread(t->request->fd, t->bytes, put,
+				    (off64_t)offset) != (ssize_t)put ||
+		    bv_shadow_write(disk, t->bytes, put, offset) < 0)
+			return;
+	} while (bv_inflight_disturbed(&t->range));
+	bv_unknown_remove(disk, offset, offset + put);
+}
+
 /* put bytes of t->bytes are on the target at offset. Returns 0, or what the
  * call is to fail with. */
 static int mirror(struct bv_transfer *t, uint64_t offset, size_t put)
@@ -102,12 +120,8 @@ static int mirror(struct bv_transfer *t, uint64_t offset, size_t put)
 		return bv_fail_shadow(disk, BV_OP_WRITE, request->call,
 				      request->fd, offset, put, result);
 	bv_unknown_remove(disk, offset, end);
-	/* A handler wrote in between: which of the two came last is not the
-	 * same on both sides. */
-	if (bv_inflight_disturbed(&t->range)) {
-		bv_unknown_add(disk, offset, end, false);
-		bv_disk_adopt_length(disk);
-	}
+	if (bv_inflight_disturbed(&t->range))
+		resolve_order(t, offset, put);
 	return 0;
 }
 
