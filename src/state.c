@@ -249,6 +249,9 @@ static int attach_at(struct bv_disk *disk, const char *path, int flags,
 		return fd;
 	result = join(fd);
 	*alone = result == 1;
+	/* Left by another shadow of the same numbers, like as not. */
+	if (*alone && !(flags & O_CREAT))
+		result = -ENOENT;
 	if (result >= 0)
 		result = *alone ? begin(fd, history_room, shadow, &disk->state)
 				: share(fd, shadow, &disk->state);
