@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <blkverify/buffer.h>
@@ -215,5 +216,9 @@ static void __attribute__((constructor)) construct(int argc, char **argv,
 
 static void __attribute__((destructor)) destruct(void)
 {
+	/* What libc would flush after the last destructor (this one,
+	 * since it was initialised first) would be missing from the line. */
+	if (config.stats && bv_disks > 0)
+		fflush(NULL);
 	bv_policy_stats();
 }

@@ -6,13 +6,15 @@
 #include <sys/mman.h>
 
 #include <blkverify/fdmap.h>
-#include <blkverify/policy.h>
 #include <blkverify/verify.h>
 
 #include "../src/raw.h"
 #include "guard.h"
 #include "ops.h"
 #include "stream.h"
+
+/* _IO_ERR_SEEN, which <stdio.h> does not give a name to. */
+#define ERROR_SEEN 0x20
 
 typedef ssize_t stream_read(FILE *stream, void *buf, ssize_t n);
 typedef ssize_t stream_write(FILE *stream, const void *buf, ssize_t n);
@@ -26,60 +28,53 @@ static stream_write *real_stream_write;
 
 static ssize_t hook_read(FILE *stream, void *buf, ssize_t n)
 {
-	struct bv_disk *disk = bv_fd_disk(fileno_unlocked(stream));
-	int refused = disk ? bv_policy_unverified(disk, "stdio read",
-						  -EOPNOTSUPP) : 0;
+	int fd = fileno_unlocked(stream);
+	struct bv_disk *disk = bv_fd_disk(fd);
 
-	if (refused < 0) {
-		errno = -refused;
-		return -1;
-	}
-	return real_stream_read(stream, buf, n);
+	if (!disk)
+		return real_stream_read(stream, buf, n);
+	return op_read(disk, "stdio read", fd, buf, (size_t)n);
 }
 
 struct flush {
-	struct bv_change change;
+	struct bv_request request;
 	FILE *stream;
-	const void *buf;
-	ssize_t n, result;
 };
 
-static int apply(const struct bv_change *change)
+/* The original does more than write(2): it keeps the stream's idea of the
+ * position, and from 2.42 on more than that. */
+static ssize_t put(const struct bv_request *request, const void *bytes,
+		   size_t n)
 {
-	struct flush *f = (struct flush *)change;
+	const struct flush *flush = (const struct flush *)request;
+	ssize_t done = real_stream_write(flush->stream, bytes, (ssize_t)n);
 
-	f->result = real_stream_write(f->stream, f->buf, f->n);
-	return 0;
+	return done == 0 && n > 0 ? -errno : done;
 }
 
+/* As the original, returns how much was written, with the stream's error
+ * flag set when that is not all. */
 static ssize_t hook_write(FILE *stream, const void *buf, ssize_t n)
 {
 	int fd = fileno_unlocked(stream);
 	struct bv_disk *disk = bv_fd_disk(fd);
-	struct flush f = {
-		.change = { .call = "stdio write", .fd = fd, .apply = apply,
-			    .length = (uint64_t)n },
-		.stream = stream, .buf = buf, .n = n,
+	struct iovec iov = { (void *)buf, (size_t)n };
+	struct flush flush = {
+		.request = { .call = "stdio write", .fd = fd, .iov = &iov,
+			     .count = 1, .position = true, .put = put },
+		.stream = stream,
 	};
-	int64_t offset;
-	int refused;
+	struct bv_guard guard;
+	ssize_t done;
 
 	if (!disk)
 		return real_stream_write(stream, buf, n);
-	refused = bv_policy_unverified(disk, f.change.call, -EOPNOTSUPP);
-	if (refused < 0) {
-		errno = -refused;
-		/* As the original: bytes written, and the error flag. */
-		stream->_flags |= 0x20;
-		return 0;
-	}
-	offset = raw_lseek(fd, 0, SEEK_CUR);
-	f.change.offset = offset < 0 ? 0 : (uint64_t)offset;
-	/* Where it lands in append mode, only the kernel knows. */
-	if (raw_fcntl(fd, F_GETFL, 0) & O_APPEND)
-		f.change.length = INT64_MAX;
-	bv_change_blindly(disk, &f.change);
-	return f.result;
+	bv_guard_enter(&guard);
+	done = bv_write(disk, &flush.request);
+	if (bv_guard_leave(&guard, done) >= 0)
+		return done;
+	stream->_flags |= ERROR_SEEN;
+	return 0;
 }
 
 struct search {

@@ -1,6 +1,9 @@
-/* wrap_stdio: streams on a target are refused where they are made; what
- * reaches one all the same is caught in its vtable (stream.c). */
+/* wrap_stdio: what fopen and its kin do to a target themselves. Reads and
+ * writes of the stream are caught in its vtable (stream.c).
+ */
 #include <execinfo.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <blkverify/fdmap.h>
 #include <blkverify/policy.h>
@@ -9,87 +12,162 @@
 #include "guard.h"
 #include "ops.h"
 
-int op_refuse(struct bv_disk *disk, const char *call, int refusal)
-{
-	int refused = bv_policy_unverified(disk, call, refusal);
+typedef FILE *opener(const char *path, const char *mode);
+typedef FILE *reopener(const char *path, const char *mode, FILE *stream);
 
-	if (refused < 0)
-		errno = -refused;
-	return -1;
+/* The call as it was made; a truncation, where it is one. */
+struct opening {
+	struct bv_change change;
+	opener *open;
+	reopener *reopen;
+	FILE *stream;                /* reopen: the old one; then the result */
+	char mode[16];               /* without the letter m */
+};
+
+/* With m in its mode, a stream maps the file and reads it past everything
+ * here. It is a request for speed, no more (fopen(3), "Glibc notes"). */
+static void set_mode(struct opening *o, const char *mode)
+{
+	size_t n = 0;
+
+	for (; *mode && *mode != ',' && n + 1 < sizeof(o->mode); mode++)
+		if (*mode != 'm')
+			o->mode[n++] = *mode;
+	o->mode[n] = '\0';
 }
 
-/* True: the stream must not come to be; errno says why. */
-static bool refused(struct bv_disk *disk, const char *call)
+static void really_open(struct opening *o)
 {
-	int result = disk ? bv_policy_unverified(disk, call, -EOPNOTSUPP) : 0;
+	if (o->open)
+		o->stream = o->open(o->change.path, o->mode);
+	else
+		o->stream = o->reopen(o->change.path, o->mode, o->stream);
+}
 
-	if (result < 0)
-		errno = -result;
-	return result < 0;
+static int apply(const struct bv_change *change)
+{
+	struct opening *o = (struct opening *)change;
+
+	really_open(o);
+	return o->stream ? 0 : -errno;
+}
+
+/* Mode w is O_TRUNC: the resize that it is. */
+static void open_truncating(struct bv_disk *disk, struct opening *o)
+{
+	struct bv_guard guard;
+	int result;
+
+	bv_guard_enter(&guard);
+	o->change.op = BV_OP_RESIZE;
+	o->change.fd = -1;
+	o->change.apply = apply;
+	result = bv_change(disk, &o->change);
+	if (result < 0 && o->stream) {
+		/* The shadow failed after the target was opened. */
+		fclose(o->stream);
+		o->stream = NULL;
+	}
+	bv_guard_leave(&guard, result);
 }
 
 static struct bv_disk *disk_at(const char *path)
 {
 	int error = errno;
 	bool exists;
-	struct bv_disk *disk = bv_disks == 0 || !path ? NULL :
-			       bv_disk_at(AT_FDCWD, path, 0, &exists);
+	struct bv_disk *disk = bv_disk_at(AT_FDCWD, path, 0, &exists);
 
 	errno = error;
 	return disk;
 }
 
-/* A target that did not exist before, and was made by this very call. */
-static FILE *check_made(const char *call, FILE *stream, bool checked)
+/* The stream's descriptor may have been another file's before, closed by
+ * libc without our seeing it. */
+static FILE *opened(FILE *stream)
 {
 	int error = errno;
-	struct bv_disk *disk;
 
-	if (!stream || bv_disks == 0)
-		return stream;
-	bv_fd_forget(fileno(stream));
-	disk = checked ? NULL : bv_fd_disk(fileno(stream));
-	if (refused(disk, call)) {
-		error = errno;
-		fclose(stream);
-		stream = NULL;
+	if (stream && fileno(stream) >= 0) {
+		bv_fd_forget(fileno(stream));
+		/* A target that did not exist at start may be this one. */
+		bv_fd_disk(fileno(stream));
 	}
 	errno = error;
 	return stream;
 }
 
-FILE *op_fopen(const char *call, FILE *(*real)(const char *, const char *),
-	       const char *path, const char *mode)
+FILE *op_fopen(const char *call, opener *real, const char *path,
+	       const char *mode)
 {
-	struct bv_disk *disk = disk_at(path);
+	struct opening o = {
+		.change = { .call = call, .path = path }, .open = real,
+	};
+	struct bv_disk *disk;
 
-	if (refused(disk, call))
-		return NULL;
-	return check_made(call, real(path, mode), disk != NULL);
+	if (bv_disks == 0)
+		return real(path, mode);
+	disk = disk_at(path);
+	if (!disk)
+		return opened(real(path, mode));
+	set_mode(&o, mode);
+	if (o.mode[0] == 'w' && !disk->block)
+		open_truncating(disk, &o);
+	else
+		really_open(&o);
+	return opened(o.stream);
 }
 
-/* A refusal closes the stream, as a failure of freopen does. */
-FILE *op_freopen(const char *call,
-		 FILE *(*real)(const char *, const char *, FILE *),
-		 const char *path, const char *mode, FILE *stream)
+/* Without a path it reopens the file that the stream has. */
+FILE *op_freopen(const char *call, reopener *real, const char *path,
+		 const char *mode, FILE *stream)
 {
-	struct bv_disk *disk = path ? disk_at(path) :
-			       bv_disks ? bv_fd_disk(fileno(stream)) : NULL;
-	int error;
+	struct opening o = {
+		.change = { .call = call, .path = path }, .reopen = real,
+		.stream = stream,
+	};
+	struct bv_disk *disk;
 
-	if (refused(disk, call)) {
-		error = errno;
-		fclose(stream);
-		errno = error;
-		return NULL;
+	if (bv_disks == 0)
+		return real(path, mode, stream);
+	disk = path ? disk_at(path) : bv_fd_disk(fileno(stream));
+	if (!disk)
+		return opened(real(path, mode, stream));
+	set_mode(&o, mode);
+	if (o.mode[0] == 'w' && !disk->block)
+		open_truncating(disk, &o);
+	else
+		really_open(&o);
+	return opened(o.stream);
+}
+
+/* From glibc 2.37 on these write past the vtables. */
+int op_vdprintf(struct bv_disk *disk, const char *call, int fd,
+		const char *format, va_list list)
+{
+	char *text;
+	int length = vasprintf(&text, format, list), written = 0;
+
+	if (length < 0)
+		return -1;
+	while (written < length) {
+		ssize_t n = op_write(disk, call, fd, text + written,
+				     (size_t)(length - written));
+
+		if (n < 0)
+			break;
+		written += (int)n;
 	}
-	return check_made(call, real(path, mode, stream), disk != NULL);
+	free(text);
+	return written < length ? -1 : length;
 }
 
-FILE *op_fdopen(struct bv_disk *disk, const char *call, int fd,
-		const char *mode)
+int op_vdprintf_chk(struct bv_disk *disk, const char *call, int fd, int flag,
+		    const char *format, va_list list)
 {
-	return refused(disk, call) ? NULL : real_fdopen(fd, mode);
+	/* What it checks (%n in writable memory) libc checks here as well
+	 * when the program was built so. */
+	(void)flag;
+	return op_vdprintf(disk, call, fd, format, list);
 }
 
 int shim_dprintf(int fd, const char *format, ...)
@@ -114,12 +192,14 @@ int shim___dprintf_chk(int fd, int flag, const char *format, ...)
 	return result;
 }
 
+/* It exists for processes that cannot allocate any more, and there is no
+ * other way to know what it would write. */
 void op_backtrace_symbols_fd(const char *call, void *const *buffer, int size,
 			     int fd)
 {
 	struct bv_disk *disk = bv_fd_disk(fd);
 
-	if (refused(disk, call))
+	if (disk && bv_policy_unverified(disk, call, -EOPNOTSUPP) < 0)
 		return;
 	/* Where it ends, only libc knows. */
 	if (disk)

@@ -182,7 +182,11 @@ ssize_t bv_transfer_write(struct bv_transfer *t, size_t n, uint64_t offset)
 {
 	const struct bv_request *request = t->request;
 	struct iovec iov = { t->bytes, n };
-	ssize_t put = request->flags ?
+	ssize_t put;
+
+	if (request->put)
+		return request->put(request, t->bytes, n);
+	put = request->flags ?
 		bv_target.pwritev2(request->fd, &iov, 1, (off64_t)offset,
 				   request->flags) :
 		bv_target.pwrite(request->fd, t->bytes, n, (off64_t)offset);

@@ -45,6 +45,12 @@ struct bv_request {
 	bool position;               /* at the file position, and moves it */
 	int64_t offset;              /* bytes; unless position */
 	int flags;                   /* RWF_ of preadv2(2) */
+
+	/* Writes n private bytes at the file position, and moves it, in place
+	 * of bv_target.pwrite; returns the count or a negative errno. For a
+	 * caller that keeps a state of its own about it. NULL: none. */
+	ssize_t (*put)(const struct bv_request *request, const void *bytes,
+		       size_t n);
 };
 
 ssize_t bv_read(struct bv_disk *disk, const struct bv_request *request);
