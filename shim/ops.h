@@ -52,6 +52,11 @@ int op_truncate(const char *call, const char *path, off64_t length);
 int op_fallocate(struct bv_disk *disk, const char *call, int fd, int mode, off64_t offset, off64_t length);
 int op_posix_fallocate(struct bv_disk *disk, const char *call, int fd, off64_t offset, off64_t length);
 
+/* wrap_stat.c: result is what the real call returned */
+int op_fstat(struct bv_disk *disk, const char *call, int (*real)(int, struct stat *), int fd, struct stat *st);
+int op_stated(const char *call, int result, int fd, const struct stat *st);
+int op_statxed(const char *call, int result, const struct statx *st);
+
 /* wrap_sync.c */
 int op_sync(struct bv_disk *disk, const char *call, int fd, int (*real)(int));
 int op_sync_file_range(struct bv_disk *disk, const char *call, int fd, off64_t offset, off64_t n, unsigned flags);

@@ -1,7 +1,7 @@
 /* wrap_fd: descriptors made, moved and closed, and file positions. */
 #include <blkverify/fdmap.h>
 #include <blkverify/own.h>
-#include <blkverify/verify.h>
+#include <blkverify/layout.h>
 
 #include "../src/raw.h"
 #include "guard.h"
@@ -11,9 +11,8 @@ off64_t op_lseek(struct bv_disk *disk, const char *call, int fd,
 		 off64_t offset, int whence)
 {
 	struct bv_guard guard = { .error = errno };
-	int64_t result = bv_seek(disk, fd, offset, whence);
+	int64_t result = bv_seek(disk, call, fd, offset, whence);
 
-	(void)call;
 	errno = result < 0 ? (int)-result : guard.error;
 	return result < 0 ? -1 : result;
 }

@@ -215,22 +215,3 @@ int bv_flush(struct bv_disk *disk, const char *call, int fd, int result)
 		return result;
 	return (int)bv_fail_return(disk, BV_OP_FLUSH, call, fd, 0, 0, result, 0);
 }
-
-int64_t bv_seek(struct bv_disk *disk, int fd, int64_t offset, int whence)
-{
-	static const struct bv_claim claim = {
-		.space = BV_SPACE_POSITION, .exclusive = true,
-		.start = 0, .end = 1,
-	};
-	struct bv_hold hold;
-	int64_t result;
-
-	bv_thread_enter();
-	bv_inflight_take(disk, &claim, &hold);
-	result = bv_target.lseek(fd, offset, whence);
-	if (result < 0)
-		result = -errno;
-	bv_inflight_drop(&hold);
-	bv_thread_leave();
-	return result;
-}

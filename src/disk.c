@@ -448,13 +448,20 @@ static void bind_late(struct bv_disk *disk, const struct stat *st)
 	bv_policy_fatal(&why);
 }
 
-struct bv_disk *bv_disk_of(const struct stat *st)
+struct bv_disk *bv_disk_known(const struct stat *st)
 {
-	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
-		return NULL;
 	for (unsigned i = 0; i < bv_disks; i++)
 		if (is_target(&bv_disk[i], st))
 			return &bv_disk[i];
+	return NULL;
+}
+
+struct bv_disk *bv_disk_of(const struct stat *st)
+{
+	struct bv_disk *known = bv_disk_known(st);
+
+	if (known || (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode)))
+		return known;
 	for (unsigned i = 0; i < bv_disks; i++) {
 		if (!stands_at_path(&bv_disk[i], st))
 			continue;

@@ -58,6 +58,9 @@ int bv_disk_start(const struct bv_config *config, struct bv_text *why);
  * at start when st is the file that stands at its path now. */
 struct bv_disk *bv_disk_of(const struct stat *st);
 
+/* The same without asking the file system anything: only what is bound. */
+struct bv_disk *bv_disk_known(const struct stat *st);
+
 /* The pair whose target stands at path (relative to dirfd) or would be
  * created there; flags 0 or AT_SYMLINK_NOFOLLOW. exists tells which. */
 struct bv_disk *bv_disk_at(int dirfd, const char *path, int flags,

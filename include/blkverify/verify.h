@@ -56,10 +56,6 @@ struct bv_request {
 ssize_t bv_read(struct bv_disk *disk, const struct bv_request *request);
 ssize_t bv_write(struct bv_disk *disk, const struct bv_request *request);
 
-/* lseek(2) on a target, kept apart from the reads and writes that use the
- * position. Returns the position or a negative errno. */
-int64_t bv_seek(struct bv_disk *disk, int fd, int64_t offset, int whence);
-
 /* A change of the target other than a write. */
 struct bv_change {
 	const char *call;

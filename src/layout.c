@@ -1,0 +1,214 @@
+/* layout: see include/blkverify/layout.h. */
+#include <errno.h>
+#include <unistd.h>
+
+#include <blkverify/buffer.h>
+#include <blkverify/compare.h>
+#include <blkverify/disk.h>
+#include <blkverify/fdmap.h>
+#include <blkverify/history.h>
+#include <blkverify/inflight.h>
+#include <blkverify/layout.h>
+#include <blkverify/policy.h>
+#include <blkverify/shadow.h>
+#include <blkverify/thread.h>
+#include <blkverify/unknown.h>
+#include <blkverify/verify.h>
+
+#include "failure.h"
+#include "raw.h"
+#include "transfer.h"
+
+/* One question in progress. */
+struct inquiry {
+	struct bv_disk *disk;
+	const char *call;
+	int fd;
+	struct bv_hold range;
+};
+
+/* [start, end), a hole of the target, is known. What the shadow calls a hole
+ * is zero without being read. Returns 0 or a negative errno. */
+static int compare_hole(struct inquiry *q, struct bv_buffer *buffer,
+			uint64_t start, uint64_t end)
+{
+	struct bv_disk *disk = q->disk;
+	struct bv_mismatch m;
+	int result;
+
+	while (start < end) {
+		int64_t data = raw_lseek(disk->shadow_fd, (int64_t)start,
+					 SEEK_DATA);
+		size_t n;
+
+		if (data == -ENXIO)
+			return 0;
+		if (data > (int64_t)start)
+			start = (uint64_t)data;
+		if (start >= end)
+			return 0;
+		n = end - start < BV_PIECE ? end - start : BV_PIECE;
+		result = bv_shadow_read(disk, buffer->shadow, n, start);
+		if (result < 0)
+			return bv_fail_shadow(disk, BV_OP_MAP, q->call, q->fd,
+					      start, n, result);
+		if (!bv_compare_zero(buffer->shadow, n))
+			break;
+		start += n;
+	}
+	if (start >= end)
+		return 0;
+	if (bv_inflight_disturbed(&q->range) || bv_fd_learn(q->fd) != disk)
+		return 0;
+	/* A hole reads as zero: as if it had been read. */
+	m = (struct bv_mismatch){
+		.difference = BV_DIFFERENCE_CONTENTS, .op = BV_OP_MAP,
+		.call = q->call, .fd = q->fd,
+		.offset = start, .length = end - start,
+		.actual = buffer->target, .should = buffer->shadow,
+		.data_offset = start,
+		.data_length = end - start < BV_PIECE ? end - start : BV_PIECE,
+	};
+	for (uint64_t i = 0; i < m.data_length; i++)
+		buffer->target[i] = 0;
+	return bv_policy_mismatch(disk, &m);
+}
+
+/* The same where some of it may be unknown. */
+static int check_hole(struct inquiry *q, uint64_t start, uint64_t end)
+{
+	uint64_t size = atomic_load(&q->disk->state->size);
+	struct bv_buffer *buffer = bv_buffer_get();
+	struct bv_extent e;
+	int result = 0;
+
+	if (end > size)
+		end = size;
+	while (start < end && result == 0 && bv_unknown_any(q->disk) &&
+	       bv_unknown_next(q->disk, start, end, &e)) {
+		result = compare_hole(q, buffer, start, e.start);
+		start = e.end;
+	}
+	if (start < end && result == 0)
+		result = compare_hole(q, buffer, start, end);
+	bv_buffer_put(buffer);
+	return result;
+}
+
+static int begin(struct inquiry *q, uint64_t start, uint64_t end)
+{
+	struct bv_claim claim = {
+		.space = BV_SPACE_BYTES, .op = BV_OP_MAP,
+		.start = start, .end = end,
+	};
+
+	q->range.slot = -1;
+	if (bv_inflight_take(q->disk, &claim, &q->range) < 0)
+		return bv_transfer_stuck(q->disk, q->call);
+	return 0;
+}
+
+/* From offset to where data begins, or to the end, there is a hole. */
+static int64_t seek_data(struct inquiry *q, int64_t offset)
+{
+	int64_t found, result = begin(q, (uint64_t)offset, BV_TO_END);
+
+	if (result < 0)
+		return result;
+	found = bv_target.lseek(q->fd, offset, SEEK_DATA);
+	if (found < 0)
+		found = -errno;
+	if (found > offset)
+		result = check_hole(q, (uint64_t)offset, (uint64_t)found);
+	else if (found == -ENXIO)
+		result = check_hole(q, (uint64_t)offset, BV_TO_END);
+	bv_inflight_drop(&q->range);
+	return result < 0 ? result : found;
+}
+
+static int64_t seek_position(struct inquiry *q, int64_t offset, int whence)
+{
+	int64_t found;
+	int result;
+
+	if (whence == SEEK_DATA && offset >= 0)
+		return seek_data(q, offset);
+	found = bv_target.lseek(q->fd, offset, whence);
+	if (found < 0)
+		return -errno;
+	if (whence != SEEK_END)
+		return found;
+	result = bv_size_check(q->disk, q->call, q->fd,
+			       (uint64_t)(found - offset));
+	return result < 0 ? result : found;
+}
+
+int64_t bv_seek(struct bv_disk *disk, const char *call, int fd, int64_t offset,
+		int whence)
+{
+	static const struct bv_claim position = {
+		.space = BV_SPACE_POSITION, .exclusive = true,
+		.start = 0, .end = 1,
+	};
+	struct inquiry q = { .disk = disk, .call = call, .fd = fd };
+	struct bv_hold hold;
+	int64_t result;
+
+	bv_thread_enter();
+	if (bv_inflight_take(disk, &position, &hold) < 0) {
+		result = bv_transfer_stuck(disk, call);
+	} else {
+		result = seek_position(&q, offset, whence);
+		bv_inflight_drop(&hold);
+	}
+	bv_thread_leave();
+	return result;
+}
+
+int bv_size_check(struct bv_disk *disk, const char *call, int fd, uint64_t got)
+{
+	struct inquiry q = { .disk = disk, .call = call, .fd = fd };
+	struct bv_mismatch m = {
+		.difference = BV_DIFFERENCE_SIZE, .op = BV_OP_SIZE,
+		.call = call, .fd = fd,
+	};
+	int64_t target;
+	int result;
+
+	if (got == atomic_load(&disk->state->size))
+		return 0;
+	/* Somebody may have been between the two lengths: look once more with
+	 * nobody there. */
+	bv_thread_enter();
+	result = begin(&q, 0, BV_TO_END);
+	if (result == 0) {
+		target = bv_disk_target_size(disk);
+		m.got = target;
+		m.expected = (int64_t)atomic_load(&disk->state->size);
+		bv_inflight_drop(&q.range);
+		if (target >= 0 && m.got != m.expected)
+			result = bv_policy_mismatch(disk, &m);
+	}
+	bv_thread_leave();
+	return result;
+}
+
+int bv_map_check(struct bv_disk *disk, struct bv_map *map)
+{
+	struct inquiry q = { .disk = disk, .call = map->call, .fd = map->fd };
+	uint64_t start = map->start, end = 0;
+	int result;
+
+	bv_thread_enter();
+	result = begin(&q, map->start, map->end);
+	if (result == 0) {
+		result = map->ask(map);
+		while (result == 0 && map->hole(map, &start, &end)) {
+			result = check_hole(&q, start, end);
+			start = end;
+		}
+		bv_inflight_drop(&q.range);
+	}
+	bv_thread_leave();
+	return result;
+}
