@@ -1,106 +1,271 @@
-/* wrap_copy: copies that the kernel makes without showing us the bytes. */
+/* wrap_copy: copies that the kernel makes without showing us the bytes. Where
+ * one end is a target they are made by reads and writes instead.
+ */
+#include <limits.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
 #include <blkverify/fdmap.h>
-#include <blkverify/policy.h>
-#include <blkverify/verify.h>
+#include <blkverify/usermem.h>
 
 #include "../src/raw.h"
 #include "guard.h"
 #include "ops.h"
 
-/* The call as it was made. The change part is the destination's. */
-struct copy {
-	struct bv_change change;
-	ssize_t (*real)(const struct copy *copy);
-	int in, out;
-	off64_t *inoffset, *outoffset;
-	size_t n;
-	unsigned flags;
-	ssize_t result;
+/* Bytes of one step. */
+#define STEP (256u * 1024)
+
+/* One end of a copy. */
+struct end {
+	struct bv_disk *disk;        /* NULL: not a target */
+	int fd;
+	off64_t *offset;             /* the program's; NULL: the position */
+	off64_t at;                  /* where we are, unless the position */
 };
 
-static int apply(const struct bv_change *change)
+/* The program's offsets may be at a bad address: EFAULT, as from the kernel. */
+static int load_offset(struct end *e)
 {
-	struct copy *copy = (struct copy *)change;
-
-	copy->result = copy->real(copy);
-	return copy->result < 0 ? -errno : 0;
+	if (!e->offset)
+		return 0;
+	if (bv_user_copy_in(&e->at, e->offset, sizeof(e->at)) < sizeof(e->at))
+		return -EFAULT;
+	return e->at < 0 ? -EINVAL : 0;
 }
 
-/* Refused, or let through and the destination unknown. */
-static ssize_t copy_unverified(struct copy *copy, int refusal)
+static void store_offset(const struct end *e)
 {
-	struct bv_disk *from = bv_fd_disk(copy->in);
-	struct bv_disk *to = bv_fd_disk(copy->out);
-	int error = errno, refused;
+	if (e->offset)
+		bv_user_copy_out(e->offset, &e->at, sizeof(e->at));
+}
 
-	if (!from && !to)
-		return copy->real(copy);
-	refused = bv_policy_unverified(to ? to : from, copy->change.call,
-				       refusal);
-	if (refused < 0) {
-		errno = -refused;
+static ssize_t take(const char *call, struct end *e, void *bytes, size_t n)
+{
+	if (e->disk && e->offset)
+		return op_pread(e->disk, call, e->fd, bytes, n, e->at);
+	if (e->disk)
+		return op_read(e->disk, call, e->fd, bytes, n);
+	return e->offset ? real_pread64(e->fd, bytes, n, e->at)
+			 : real_read(e->fd, bytes, n);
+}
+
+static ssize_t put(const char *call, struct end *e, const void *bytes, size_t n)
+{
+	if (e->disk && e->offset)
+		return op_pwrite(e->disk, call, e->fd, bytes, n, e->at);
+	if (e->disk)
+		return op_write(e->disk, call, e->fd, bytes, n);
+	return e->offset ? real_pwrite64(e->fd, bytes, n, e->at)
+			 : real_write(e->fd, bytes, n);
+}
+
+/* What was read and could not be written goes back, as far as it can: the
+ * kernel would not have taken it. */
+static void untake(struct end *e, size_t n)
+{
+	if (!e->offset && n > 0)
+		shim_lseek64(e->fd, -(off64_t)n, SEEK_CUR);
+	else
+		e->at -= (off64_t)n;
+}
+
+/* One step; the bytes moved, 0 at the end of the file, or -1. */
+static ssize_t step(const char *call, struct end *in, struct end *out,
+		    unsigned char *bytes, size_t n)
+{
+	ssize_t got = take(call, in, bytes, n), done = 0, sent = 0;
+
+	if (got <= 0)
+		return got;
+	in->at += got;
+	while (done < got) {
+		sent = put(call, out, bytes + done, (size_t)(got - done));
+		if (sent <= 0)
+			break;
+		out->at += sent;
+		done += sent;
+	}
+	if (done < got) {
+		int error = errno;
+
+		untake(in, (size_t)(got - done));
+		errno = error;
+	}
+	return done > 0 ? done : sent;
+}
+
+/* Up to n bytes; stops at the first short step. */
+static ssize_t copy(const char *call, struct end *in, struct end *out, size_t n)
+{
+	unsigned char *bytes;
+	size_t done = 0;
+	int error = errno;
+
+	if (n > 0x7ffff000)
+		n = 0x7ffff000;
+	bytes = raw_mmap(NULL, STEP, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (raw_is_error(bytes)) {
+		errno = ENOMEM;
 		return -1;
 	}
+	while (done < n) {
+		size_t want = n - done < STEP ? n - done : STEP;
+		ssize_t moved = step(call, in, out, bytes, want);
+
+		if (moved < 0 && done == 0) {
+			error = errno;
+			raw_munmap(bytes, STEP);
+			errno = error;
+			return -1;
+		}
+		if (moved <= 0)
+			break;
+		done += (size_t)moved;
+		if ((size_t)moved < want)
+			break;
+	}
+	raw_munmap(bytes, STEP);
+	store_offset(in);
+	store_offset(out);
 	errno = error;
-	if (!to)
-		return copy->real(copy);
-	copy->change.offset = copy->outoffset ?
-		(uint64_t)*copy->outoffset :
-		(uint64_t)raw_lseek(copy->out, 0, SEEK_CUR);
-	copy->change.length = copy->n;
-	copy->change.fd = copy->out;
-	copy->change.apply = apply;
-	bv_change_blindly(to, &copy->change);
-	return copy->result;
+	return (ssize_t)done;
 }
 
-static ssize_t really_copy_file_range(const struct copy *c)
+static ssize_t fail(int result)
 {
-	return real_copy_file_range(c->in, c->inoffset, c->out, c->outoffset,
-				    c->n, c->flags);
+	errno = -result;
+	return -1;
 }
 
-static ssize_t really_sendfile(const struct copy *c)
+static bool is_kind(int fd, mode_t kind)
 {
-	return real_sendfile64(c->out, c->in, c->inoffset, c->n);
+	struct stat st;
+
+	return raw_fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == kind;
 }
 
-static ssize_t really_splice(const struct copy *c)
+static bool same_file(int a, int b)
 {
-	return real_splice(c->in, c->inoffset, c->out, c->outoffset, c->n,
-			   c->flags);
+	struct stat sa, sb;
+
+	return raw_fstat(a, &sa) == 0 && raw_fstat(b, &sb) == 0 &&
+	       sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+static off64_t begins_at(const struct end *e)
+{
+	return e->offset ? e->at : raw_lseek(e->fd, 0, SEEK_CUR);
+}
+
+/* As the kernel checks it (generic_copy_file_checks, Linux 6.1). */
+static int check_range(const struct end *in, const struct end *out, size_t n,
+		       unsigned flags)
+{
+	off64_t from = begins_at(in), to = begins_at(out);
+	int mode = raw_fcntl(out->fd, F_GETFL, 0);
+
+	if (flags)
+		return -EINVAL;
+	if (mode < 0 || mode & O_APPEND)
+		return -EBADF;
+	if (!is_kind(in->fd, S_IFREG) || !is_kind(out->fd, S_IFREG))
+		return -EINVAL;
+	if (same_file(in->fd, out->fd) && from < to + (off64_t)n &&
+	    to < from + (off64_t)n)
+		return -EINVAL;
+	return 0;
 }
 
 ssize_t op_copy_file_range(const char *call, int in, off64_t *inoffset, int out,
 			   off64_t *outoffset, size_t n, unsigned flags)
 {
-	struct copy copy = {
-		.change.call = call, .real = really_copy_file_range,
-		.in = in, .inoffset = inoffset, .out = out,
-		.outoffset = outoffset, .n = n, .flags = flags,
-	};
+	struct end from = { bv_fd_disk(in), in, inoffset, 0 };
+	struct end to = { bv_fd_disk(out), out, outoffset, 0 };
+	int result;
 
-	return copy_unverified(&copy, -EOPNOTSUPP);
+	if (!from.disk && !to.disk)
+		return real_copy_file_range(in, inoffset, out, outoffset, n,
+					    flags);
+	result = load_offset(&from);
+	if (result == 0)
+		result = load_offset(&to);
+	if (result == 0)
+		result = check_range(&from, &to, n, flags);
+	return result < 0 ? fail(result) : copy(call, &from, &to, n);
 }
 
 ssize_t op_sendfile(const char *call, int out, int in, off64_t *offset, size_t n)
 {
-	struct copy copy = {
-		.change.call = call, .real = really_sendfile,
-		.in = in, .inoffset = offset, .out = out, .n = n,
-	};
+	struct end from = { bv_fd_disk(in), in, offset, 0 };
+	struct end to = { bv_fd_disk(out), out, NULL, 0 };
+	int result;
 
-	return copy_unverified(&copy, -EINVAL);
+	if (!from.disk && !to.disk)
+		return real_sendfile64(out, in, offset, n);
+	result = load_offset(&from);
+	/* sendfile(2): not to a file opened with O_APPEND, and not from a
+	 * pipe or a socket. */
+	if (result == 0 && (raw_fcntl(out, F_GETFL, 0) & O_APPEND ||
+			    raw_lseek(in, 0, SEEK_CUR) < 0))
+		result = -EINVAL;
+	return result < 0 ? fail(result) : copy(call, &from, &to, n);
+}
+
+/* How many bytes a pipe takes without blocking; what splice would not wait
+ * for is not waited for here. */
+static ssize_t room_in(int pipe, bool wait)
+{
+	struct pollfd p = { .fd = pipe, .events = POLLOUT };
+	int size = raw_fcntl(pipe, F_GETPIPE_SZ, 0), used = 0;
+
+	if (wait)
+		raw_call(SYS_ppoll, (long)&p, 1, 0, 0, sizeof(raw_sigset), 0);
+	if (size < 0 || raw_ioctl(pipe, FIONREAD, &used) < 0)
+		return -EINVAL;
+	/* Each write may begin a page of its own. */
+	if (size - used < PIPE_BUF)
+		return wait ? 1 : -EAGAIN;
+	return size - used;
 }
 
 ssize_t op_splice(const char *call, int in, off64_t *inoffset, int out,
 		  off64_t *outoffset, size_t n, unsigned flags)
 {
-	struct copy copy = {
-		.change.call = call, .real = really_splice,
-		.in = in, .inoffset = inoffset, .out = out,
-		.outoffset = outoffset, .n = n, .flags = flags,
-	};
+	struct end from = { bv_fd_disk(in), in, inoffset, 0 };
+	struct end to = { bv_fd_disk(out), out, outoffset, 0 };
+	bool wait = !(flags & SPLICE_F_NONBLOCK);
+	ssize_t most;
+	int result;
 
-	return copy_unverified(&copy, -EINVAL);
+	if (!from.disk && !to.disk)
+		return real_splice(in, inoffset, out, outoffset, n, flags);
+	if (n == 0)
+		return 0;
+	if (n > STEP)
+		n = STEP;
+	result = load_offset(&from);
+	if (result == 0)
+		result = load_offset(&to);
+	if (result == 0 && from.disk) {
+		most = is_kind(out, S_IFIFO) && !outoffset ?
+			       room_in(out, wait && !(raw_fcntl(out, F_GETFL, 0) &
+						      O_NONBLOCK)) : -EINVAL;
+		if (most < 0)
+			result = (int)most;
+		else if ((size_t)most < n)
+			n = (size_t)most;
+	} else if (result == 0) {
+		struct pollfd p = { .fd = in, .events = POLLIN };
+		struct timespec now = { 0, 0 };
+
+		if (!is_kind(in, S_IFIFO) || inoffset ||
+		    raw_fcntl(out, F_GETFL, 0) & O_APPEND)
+			result = -EINVAL;
+		else if (!wait && raw_call(SYS_ppoll, (long)&p, 1, (long)&now,
+					   0, sizeof(raw_sigset), 0) == 0)
+			result = -EAGAIN;
+	}
+	return result < 0 ? fail(result) : copy(call, &from, &to, n);
 }
