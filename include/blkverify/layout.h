@@ -9,6 +9,7 @@
 #ifndef BLKVERIFY_LAYOUT_H
 #define BLKVERIFY_LAYOUT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct bv_disk;
@@ -32,7 +33,7 @@ struct bv_map {
 	/* Asks the target. Returns 0 or a negative errno. */
 	int (*ask)(struct bv_map *map);
 	/* The first hole of the answer at or after *start; false: none. */
-	int (*hole)(struct bv_map *map, uint64_t *start, uint64_t *end);
+	bool (*hole)(struct bv_map *map, uint64_t *start, uint64_t *end);
 };
 
 /* Asks, and compares the holes of the answer with the shadow before the
