@@ -13,6 +13,7 @@
 #include <blkverify/disk.h>
 #include <blkverify/log.h>
 #include <blkverify/policy.h>
+#include <blkverify/pool.h>
 #include <blkverify/thread.h>
 #include <blkverify/verify.h>
 
@@ -130,6 +131,7 @@ static void forked(void)
 {
 	bv_thread_forked();
 	bv_policy_forked();
+	bv_pool_forked();
 }
 
 /* What is called on a target besides bv_target. */
@@ -164,6 +166,7 @@ static void start_engine(void)
 	if (result < 0)
 		fail_errno("private buffers", -result);
 	bv_policy_start(&config);
+	bv_pool_start(config.threads);
 	if (bv_disk_start(&config, &why) < 0)
 		fail(&why);
 	if (bv_stream_start() < 0) {
@@ -216,6 +219,8 @@ static void __attribute__((constructor)) construct(int argc, char **argv,
 
 static void __attribute__((destructor)) destruct(void)
 {
+	/* The kernel would finish what was submitted to it. */
+	bv_pool_drain();
 	/* What libc would flush after the last destructor (this one,
 	 * since it was initialised first) would be missing from the line. */
 	if (config.stats && bv_disks > 0)

@@ -4,6 +4,7 @@
 #include <blkverify/fdmap.h>
 #include <blkverify/inflight.h>
 #include <blkverify/policy.h>
+#include <blkverify/pool.h>
 #include <blkverify/thread.h>
 
 #include "guard.h"
@@ -25,6 +26,7 @@ static void in_child(void)
 {
 	bv_thread_forked();
 	bv_policy_forked();
+	bv_pool_forked();
 }
 
 /* Unlike fork, it runs no pthread_atfork handlers. */
@@ -79,6 +81,7 @@ int op_unshare(const char *call, int flags)
 void op__exit(const char *call, int status)
 {
 	(void)call;
+	bv_pool_drain();
 	bv_policy_stats();
 	real__exit(status);
 	__builtin_unreachable();
@@ -87,6 +90,7 @@ void op__exit(const char *call, int status)
 void op_quick_exit(const char *call, int status)
 {
 	(void)call;
+	bv_pool_drain();
 	bv_policy_stats();
 	real_quick_exit(status);
 	__builtin_unreachable();

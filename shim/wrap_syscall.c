@@ -5,6 +5,7 @@
 
 #include <blkverify/fdmap.h>
 #include <blkverify/policy.h>
+#include <blkverify/pool.h>
 #include <blkverify/thread.h>
 #include <blkverify/verify.h>
 
@@ -51,6 +52,7 @@ static long do_fork(long number, const long w[6])
 	if (pid == 0 && raw_getpid() != bv_pid) {
 		bv_thread_forked();
 		bv_policy_forked();
+		bv_pool_forked();
 	}
 	return pid;
 }

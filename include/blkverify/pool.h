@@ -1,0 +1,32 @@
+/* pool: threads that carry out operations for callers who do not wait.
+ *
+ * A job is memory of the caller's until its run function is called; nothing is
+ * allocated here. Jobs are begun in the order in which they were submitted and
+ * run side by side; what may not overlap is kept apart by its ranges
+ * (inflight.h). Threads are made when jobs find none idle, with all signals
+ * blocked, and stay.
+ */
+#ifndef BLKVERIFY_POOL_H
+#define BLKVERIFY_POOL_H
+
+struct bv_job {
+	struct bv_job *next;         /* the pool's */
+	void (*run)(struct bv_job *job);  /* may free or reuse the job */
+};
+
+/* Most threads; 0: as many as suit operations that block, 8. Start only. */
+void bv_pool_start(unsigned threads);
+
+/* Hands a job over. Returns 0, or a negative errno when there is no thread
+ * and none can be made: then the job is still the caller's. Lock-free but
+ * for the making of threads. */
+int bv_pool_submit(struct bv_job *job);
+
+/* Waits until every job submitted before has run. Not from a job. */
+void bv_pool_drain(void);
+
+/* In the child after fork: the threads are not there, and what was queued is
+ * the parent's to do. */
+void bv_pool_forked(void);
+
+#endif
