@@ -58,8 +58,12 @@ static int compare_hole(struct inquiry *q, struct bv_buffer *buffer,
 	}
 	if (start >= end)
 		return 0;
-	if (bv_inflight_disturbed(&q->range) || bv_fd_learn(q->fd) != disk)
+	if (bv_inflight_disturbed(&q->range) || q->range.nested ||
+	    bv_fd_learn(q->fd) != disk)
 		return 0;
+	if (!bv_shadow_is_there(disk))
+		return bv_fail_shadow(disk, BV_OP_MAP, q->call, q->fd, start,
+				      end - start, -EBADF);
 	/* A hole reads as zero: as if it had been read. */
 	m = (struct bv_mismatch){
 		.difference = BV_DIFFERENCE_CONTENTS, .op = BV_OP_MAP,

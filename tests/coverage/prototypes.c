@@ -21,6 +21,7 @@
 #include <sys/pidfd.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -70,8 +71,20 @@ struct open_how;
 #define UNDECLARED___close ~, 1
 #define UNDECLARED___mmap ~, 1
 #define UNDECLARED__IO_fopen ~, 1
-#define UNDECLARED__IO_fdopen ~, 1
 #define UNDECLARED___vdprintf_chk ~, 1
+#define UNDECLARED___fxstat ~, 1
+#define UNDECLARED___fstat64 ~, 1
+#define UNDECLARED___fxstat64 ~, 1
+#define UNDECLARED___xstat ~, 1
+#define UNDECLARED___xstat64 ~, 1
+#define UNDECLARED___lxstat ~, 1
+#define UNDECLARED___lxstat64 ~, 1
+#define UNDECLARED___fxstatat ~, 1
+#define UNDECLARED___fxstatat64 ~, 1
+#define UNDECLARED_fstat64 ~, 1
+#define UNDECLARED_stat64 ~, 1
+#define UNDECLARED_lstat64 ~, 1
+#define UNDECLARED_fstatat64 ~, 1
 #define UNDECLARED_io_submit ~, 1
 #define UNDECLARED___longjmp_chk ~, 1
 #define UNDECLARED_io_uring_submit ~, 1
