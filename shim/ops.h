@@ -106,8 +106,22 @@ int op_uring_register_files_update_tag(const char *call, struct io_uring *ring, 
 /* wrap_syscall.c */
 long op_syscall(const char *call, long number, long a, long b, long c, long d, long e, long f);
 
+/* wrap_exec.c */
+int op_exec(const char *call, const char *path, char *const argv[], char *const envp[]);
+int op_execp(const char *call, const char *file, char *const argv[], char *const envp[]);
+int op_fexecve(const char *call, int fd, char *const argv[], char *const envp[]);
+int op_execveat(const char *call, int dirfd, const char *path, char *const argv[], char *const envp[], int flags);
+int op_spawn(const char *call, int (*real)(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const [], char *const []), bool search, pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]);
+int op_system(const char *call, int (*real)(const char *), const char *command);
+FILE *op_popen(const char *call, FILE *(*real)(const char *, const char *), const char *command, const char *mode);
+int op_wordexp(const char *call, const char *words, wordexp_t *result, int flags);
+
+/* wrap_dl.c */
+void *op_dlmopen(const char *call, Lmid_t namespace, const char *path, int flags);
+
 /* wrap_proc.c */
 void op_longjmp(const char *call, void (*real)(struct __jmp_buf_tag *, int), struct __jmp_buf_tag *env, int value) __attribute__((noreturn));
+void bv_child_begun(void);   /* in the child of any kind of fork */
 pid_t op__Fork(const char *call);
 int op_clone(const char *call, int (*entry)(void *), void *stack, int flags, void *argument, void *parent, void *tls, void *child);
 int op_unshare(const char *call, int flags);

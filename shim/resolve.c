@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "resolve.h"
 #include "start.h"
@@ -28,6 +29,7 @@ enum need { REQ, OPT, LATE };
 #define MADE FD
 #define OWN FD
 #define OWNV FD
+#define ASM FD
 #define HAND(need, name, ret, params)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -47,6 +49,18 @@ static const struct row {
 #include "symbols.def"
 };
 
+/* The next definition of it. Where there are several versions, the one that
+ * programs are linked with today: before glibc 2.36 RTLD_NEXT gives the
+ * oldest, which runs a shell on what is no program. */
+static void *find_next(const char *name)
+{
+	void *found = NULL;
+
+	if (!strncmp(name, "posix_spawn", 11))
+		found = dlvsym(RTLD_NEXT, name, "GLIBC_2.15");
+	return found ? found : dlsym(RTLD_NEXT, name);
+}
+
 /* A second copy of us further down would make a circle. */
 static bool bind_row(const struct row *row, void *found)
 {
@@ -60,7 +74,7 @@ const char *bv_resolve_required(void)
 {
 	for (size_t i = 0; i < BV_SYMBOLS; i++)
 		if (rows[i].need == REQ &&
-		    !bind_row(&rows[i], dlsym(RTLD_NEXT, rows[i].name)))
+		    !bind_row(&rows[i], find_next(rows[i].name)))
 			return rows[i].name;
 	return NULL;
 }
@@ -69,7 +83,7 @@ void bv_resolve_optional(void)
 {
 	for (size_t i = 0; i < BV_SYMBOLS; i++)
 		if (rows[i].need == OPT && *rows[i].real == rows[i].boot &&
-		    !bind_row(&rows[i], dlsym(RTLD_NEXT, rows[i].name)))
+		    !bind_row(&rows[i], find_next(rows[i].name)))
 			*rows[i].real = rows[i].absent;
 }
 

@@ -18,10 +18,13 @@
 #include <blkverify/verify.h>
 
 #include "../src/raw.h"
+#include "environment.h"
+#include "ops.h"
 #include "resolve.h"
 #include "stacked.h"
 #include "start.h"
 #include "stream.h"
+#include "wrap_dl.h"
 
 enum { NOT_STARTED, STARTING, STARTED };
 
@@ -29,6 +32,7 @@ static atomic_int phase;
 static atomic_int starter;
 static char **environment;
 static struct bv_config config;
+static char directory[PATH_MAX];
 
 static bool is_at(const struct stat *st, const char *path)
 {
@@ -98,14 +102,14 @@ static void bind_symbols(void)
 static void read_environment(void)
 {
 	static struct bv_text why;
-	static char directory[PATH_MAX];
 	long length = raw_call(SYS_getcwd, (long)directory, sizeof(directory), 0,
 			       0, 0, 0);
 
 	if (length < 0)
 		directory[0] = '\0';
-	if (bv_config_parse(&config, environment ? environment : __environ,
-			    directory, bv_pid, &why) < 0)
+	if (!environment)
+		environment = __environ;
+	if (bv_config_parse(&config, environment, directory, bv_pid, &why) < 0)
 		fail(&why);
 }
 
@@ -125,13 +129,6 @@ static void start_log(void)
 		text_errno(&why, -result);
 	config.log = NULL;
 	fail(&why);
-}
-
-static void forked(void)
-{
-	bv_thread_forked();
-	bv_policy_forked();
-	bv_pool_forked();
 }
 
 /* What is called on a target besides bv_target. */
@@ -162,6 +159,8 @@ static void start_engine(void)
 	};
 	guard_stacked();
 	start_log();
+	if (bv_environment_start(environment, directory, &why) < 0)
+		fail(&why);
 	result = bv_buffer_start();
 	if (result < 0)
 		fail_errno("private buffers", -result);
@@ -176,7 +175,8 @@ static void start_engine(void)
 		text_add(&why, "): its vtables are not as expected");
 		fail(&why);
 	}
-	pthread_atfork(NULL, NULL, forked);
+	bv_dl_start();
+	pthread_atfork(NULL, NULL, bv_child_begun);
 }
 
 void bv_start(void)

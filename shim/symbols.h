@@ -9,10 +9,12 @@
 #define BV_SYMBOLS_H
 
 #include <aio.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/openat2.h>
 #include <setjmp.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -20,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <wordexp.h>
 
 struct io_uring;
 
@@ -31,6 +34,7 @@ struct io_uring;
 #define MADE FD
 #define OWN FD
 #define OWNV FD
+#define ASM FD
 #define HAND(need, name, ...)
 enum bv_symbol {
 #include "symbols.def"
@@ -50,6 +54,7 @@ enum bv_symbol {
 #undef MADE
 #undef OWN
 #undef OWNV
+#undef ASM
 #undef HAND
 
 #endif

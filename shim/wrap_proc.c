@@ -7,6 +7,8 @@
 #include <blkverify/pool.h>
 #include <blkverify/thread.h>
 
+#include "../src/raw.h"
+#include "environment.h"
 #include "guard.h"
 #include "ops.h"
 
@@ -22,11 +24,12 @@ void op_longjmp(const char *call, void (*real)(struct __jmp_buf_tag *, int),
 	__builtin_unreachable();
 }
 
-static void in_child(void)
+void bv_child_begun(void)
 {
 	bv_thread_forked();
 	bv_policy_forked();
 	bv_pool_forked();
+	bv_environment_forked();
 }
 
 /* Unlike fork, it runs no pthread_atfork handlers. */
@@ -36,7 +39,7 @@ pid_t op__Fork(const char *call)
 
 	(void)call;
 	if (pid == 0)
-		in_child();
+		bv_child_begun();
 	return pid;
 }
 
@@ -49,7 +52,7 @@ static int enter_child(void *data)
 {
 	struct entry entry = *(struct entry *)data;
 
-	in_child();
+	bv_child_begun();
 	return entry.function(entry.argument);
 }
 
@@ -78,11 +81,20 @@ int op_unshare(const char *call, int flags)
 	return real_unshare(flags);
 }
 
+/* A child of vfork, whose exec failed, ends without its parent's memory ending
+ * with it. */
+static void leave(void)
+{
+	if (raw_getpid() != bv_pid)
+		return;
+	bv_pool_drain();
+	bv_policy_stats();
+}
+
 void op__exit(const char *call, int status)
 {
 	(void)call;
-	bv_pool_drain();
-	bv_policy_stats();
+	leave();
 	real__exit(status);
 	__builtin_unreachable();
 }
@@ -90,8 +102,7 @@ void op__exit(const char *call, int status)
 void op_quick_exit(const char *call, int status)
 {
 	(void)call;
-	bv_pool_drain();
-	bv_policy_stats();
+	leave();
 	real_quick_exit(status);
 	__builtin_unreachable();
 }

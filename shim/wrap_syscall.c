@@ -50,9 +50,7 @@ static long do_fork(long number, const long w[6])
 	long pid = real_syscall(number, w[0], w[1], w[2], w[3], w[4], w[5]);
 
 	if (pid == 0 && raw_getpid() != bv_pid) {
-		bv_thread_forked();
-		bv_policy_forked();
-		bv_pool_forked();
+		bv_child_begun();
 	}
 	return pid;
 }
@@ -161,6 +159,11 @@ long op_syscall(const char *call, long number, long a, long b, long c, long d,
 		return do_uring_setup(w);
 	case SYS_unshare:
 		return op_unshare(call, INT(a));
+	case SYS_execve:
+		return op_exec("syscall(execve)", PTR(a), PTR(b), PTR(c));
+	case SYS_execveat:
+		return op_execveat("syscall(execveat)", INT(a), PTR(b), PTR(c),
+				   PTR(d), INT(e));
 	case SYS_exit_group:
 		op__exit(call, INT(a));
 #ifdef SYS_fork

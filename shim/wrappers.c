@@ -1,5 +1,6 @@
 /* wrappers: one function per row of symbols.def. */
 #include <errno.h>
+#include <unistd.h>
 
 #include <blkverify/fdmap.h>
 
@@ -38,6 +39,7 @@
 		return op(#name BV_ARGS opargs);               \
 	}
 #define OWNV OWN
+#define ASM(...)
 #define HAND(need, name, ret, params)
 
 #include "symbols.def"

@@ -7,11 +7,13 @@
  * that are checked, or follow the pattern of <bits/unistd.h>.
  */
 #include <aio.h>
+#include <dlfcn.h>
 #include <execinfo.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +27,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <wordexp.h>
 
 struct io_uring;
 struct open_how;
@@ -101,6 +104,10 @@ struct open_how;
 #define UNDECLARED_io_uring_register_files_tags ~, 1
 #define UNDECLARED_io_uring_register_files_update ~, 1
 #define UNDECLARED_io_uring_register_files_update_tag ~, 1
+#define UNDECLARED___libc_system ~, 1
+#define UNDECLARED__IO_popen ~, 1
+#define UNDECLARED_pidfd_spawn ~, 1
+#define UNDECLARED_pidfd_spawnp ~, 1
 /* struct aiocb64 is another type of the same layout, and so the shim uses
  * one for both. */
 #define UNDECLARED_aio_read64 ~, 1
@@ -115,6 +122,7 @@ _Static_assert(sizeof(struct aiocb64) == sizeof(struct aiocb),
 #define CHK FD
 #define MADE FD
 #define OWN FD
+#define ASM FD
 /* What libc declares variadic can be checked for its return type alone. */
 #define OWNV(need, name, ret, params, args, op, opargs)
 #define HAND(need, name, ret, params)                                        \
