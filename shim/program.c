@@ -78,9 +78,9 @@ static const char *unfit_linker(int fd, const ElfW(Ehdr) *header)
 			return NULL;
 		name[n] = '\0';
 		return strstr(name, OUR_LINKER) ? NULL :
-						  "uses another C library";
+						  "another C library";
 	}
-	return "is statically linked";
+	return "statically linked";
 }
 
 /* ld.so itself, given as the program, has no PT_INTERP and does preload. */
@@ -103,7 +103,7 @@ static const char *unfit_elf(int fd, const char *path, const char *bytes,
 	memcpy(&header, bytes, sizeof(header));
 	if (header.e_ident[EI_CLASS] != ELFCLASS64 ||
 	    header.e_machine != OUR_MACHINE)
-		return "is for another machine or word size";
+		return "another machine or word size";
 	return is_linker(path) ? NULL : unfit_linker(fd, &header);
 }
 
@@ -163,10 +163,10 @@ static const char *becomes_another(int fd, const struct stat *st)
 		if (real != 0 && raw_call(SYS_getxattr, (long)name,
 					  (long)"security.capability", 0, 0, 0,
 					  0) > 0)
-			return "has file capabilities";
+			return "file capabilities";
 	}
 	if (user != real || group != real_group)
-		return "runs under another user or group id";
+		return "another user or group";
 	return NULL;
 }
 

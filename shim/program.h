@@ -13,8 +13,8 @@
  * bytes at found where it had to be put together, or NULL. */
 const char *bv_program_find(const char *name, char *found, size_t room);
 
-/* Why the file at path (relative to dirfd, or dirfd itself where path is
- * empty) would not load us, or NULL. An interpreter of a script is looked at
+/* What keeps the file at path (relative to dirfd, or dirfd itself where path is
+ * empty) from loading us, or NULL. An interpreter of a script is looked at
  * in its place. A file that cannot be read, or begun, is the kernel's to
  * judge: NULL. */
 const char *bv_program_unfit(int dirfd, const char *path, int flags);

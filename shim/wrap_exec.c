@@ -97,8 +97,9 @@ static void describe(struct bv_text *what, const struct launch *l,
 	text_add(what, l->call);
 	text_add(what, " of ");
 	text_quoted(what, path[0] ? path : "an open file");
-	text_add(what, ", which ");
+	text_add(what, " (");
 	text_add(what, reason);
+	text_char(what, ')');
 }
 
 /* Its I/O will not be seen. Returns 0, or a negative errno. */
