@@ -145,8 +145,12 @@ calls_out() {
 @test "the engine calls nothing that could come back into the shim" {
 	[ -n "$(engine_objects)" ]
 	# shellcheck disable=SC2046
-	run calls_out $(engine_objects)
+	run calls_out $(engine_objects | grep -v 'pool\.o$')
 	[ -z "$output" ] || fail_with "called by the engine:"
+	# the pool makes threads when work is handed over, and never inside an operation
+	# shellcheck disable=SC2046
+	run calls_out $(engine_objects | grep 'pool\.o$')
+	[ "$output" = pthread_create ] || fail_with "called by the pool:"
 }
 
 @test "an engine that calls out is found" {

@@ -47,6 +47,7 @@
 #include <blkverify/state.h>
 #include <blkverify/thread.h>
 #include <blkverify/unknown.h>
+#include <blkverify/layout.h>
 #include <blkverify/verify.h>
 
 #define PAIR_BYTES (64 * 1024)

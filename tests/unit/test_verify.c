@@ -95,12 +95,12 @@ static void test_read_at_the_position(void **state)
 	assert_int_equal(pair_read(bytes, 500, -1), 500);
 	assert_true(pair_is_pattern(bytes, 500, 1000, 0));
 	assert_int_equal(lseek(pair.fd, 0, SEEK_CUR), 1500);
-	assert_int_equal(bv_seek(pair.disk, pair.fd, -100, SEEK_END),
+	assert_int_equal(bv_seek(pair.disk, "lseek64", pair.fd, -100, SEEK_END),
 			 PAIR_BYTES - 100);
 	assert_int_equal(pair_read(bytes, 500, -1), 100);
 	assert_int_equal(pair_read(bytes, 500, -1), 0);
 	assert_int_equal(lseek(pair.fd, 0, SEEK_CUR), PAIR_BYTES);
-	assert_int_equal(bv_seek(pair.disk, pair.fd, -1, SEEK_SET), -EINVAL);
+	assert_int_equal(bv_seek(pair.disk, "lseek64", pair.fd, -1, SEEK_SET), -EINVAL);
 }
 
 static struct iovec many[1024];
