@@ -12,6 +12,10 @@
  * limit of 1024, since F_DUPFD cannot go past the limit. */
 #define OWN_FIRST 960
 
+/* In place of a number: the entry is free again; somebody is at it. */
+#define EMPTY (-1)
+#define RESERVED (-2)
+
 static struct {
 	_Atomic int fd;
 	int *slot;
@@ -75,6 +79,65 @@ int bv_own_adopt(int fd, int *slot)
 	own_place(index, high);
 	atomic_store(&own_count, index + 1);
 	return 0;
+}
+
+/* An entry that nothing stands in, reserved; -1: none. */
+static int own_reserve(void)
+{
+	unsigned count = atomic_load(&own_count);
+
+	for (unsigned i = 0; i < count; i++) {
+		int empty = EMPTY;
+
+		if (atomic_compare_exchange_strong(&own[i].fd, &empty, RESERVED))
+			return (int)i;
+	}
+	while (count < BV_MAX_OWN) {
+		int unused = 0;
+		bool mine = atomic_compare_exchange_strong(&own[count].fd,
+							   &unused, RESERVED);
+		unsigned index = count;
+
+		/* By whoever comes first, so that nobody waits for anybody. */
+		if (atomic_compare_exchange_strong(&own_count, &count, index + 1))
+			count = index + 1;
+		if (mine)
+			return (int)index;
+	}
+	return -1;
+}
+
+int bv_own_copy(int fd, int *slot)
+{
+	int index = own_reserve(), high;
+
+	*slot = -1;
+	if (index < 0)
+		return -EMFILE;
+	own[index].slot = slot;
+	high = raw_fcntl(fd, F_DUPFD_CLOEXEC, own_floor());
+	if (high < 0)
+		atomic_store(&own[index].fd, EMPTY);
+	else
+		own_place((unsigned)index, high);
+	return high < 0 ? high : 0;
+}
+
+void bv_own_return(int *slot)
+{
+	unsigned count = atomic_load(&own_count);
+	int fd = *slot;
+
+	for (unsigned i = 0; i < count && fd >= 0; i++) {
+		if (own[i].slot != slot || atomic_load(&own[i].fd) != fd)
+			continue;
+		/* First closed, then forgotten: else closefrom could close it
+		 * in between, and we then what has got the number since. */
+		*slot = -1;
+		raw_close(fd);
+		atomic_store(&own[i].fd, EMPTY);
+		return;
+	}
 }
 
 static int own_index(int fd)

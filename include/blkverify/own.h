@@ -20,6 +20,11 @@
  * negative errno with fd closed and *slot -1. Not thread-safe: start only. */
 int bv_own_adopt(int fd, int *slot);
 
+/* The same at any time, with a copy of fd, which stays open; and the end of
+ * such a copy. */
+int bv_own_copy(int fd, int *slot);
+void bv_own_return(int *slot);
+
 /* Is fd one of ours? One comparison in the common case. Signal-safe. */
 bool bv_own_has(int fd);
 
