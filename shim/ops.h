@@ -84,8 +84,17 @@ int op_aio(const char *call, int (*real)(struct aiocb *), struct aiocb *cb);
 int op_lio_listio(const char *call, int (*real)(int, struct aiocb *const *, int, struct sigevent *), int mode, struct aiocb *const *list, int count, struct sigevent *event);
 
 /* wrap_libaio.c */
+int op_io_setup(const char *call, int count, void **context);
+int op_io_destroy(const char *call, void *context);
 int op_io_submit(const char *call, void *context, long count, struct iocb **list);
-long bv_libaio_admit(const char *call, long count, struct iocb **list);
+int op_io_cancel(const char *call, void *context, struct iocb *cb, struct io_event *event);
+int op_io_getevents(const char *call, void *context, long least, long most, struct io_event *events, struct timespec *timeout);
+int op_io_pgetevents(const char *call, void *context, long least, long most, struct io_event *events, struct timespec *timeout, sigset_t *mask);
+int op_io_queue_init(const char *call, int count, void **context);
+int op_io_queue_release(const char *call, void *context);
+int op_io_queue_run(const char *call, void *context);
+int op_io_queue_wait(const char *call, void *context, struct timespec *timeout);
+bool bv_libaio_syscall(long number, const long w[6], long *result);
 
 /* wrap_uring.c */
 int op_uring_submit(const char *call, struct io_uring *ring);

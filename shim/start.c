@@ -22,6 +22,7 @@
 #include "ops.h"
 #include "resolve.h"
 #include "stacked.h"
+#include "ring.h"
 #include "start.h"
 #include "stream.h"
 #include "wrap_dl.h"
@@ -145,6 +146,10 @@ static void guard_stacked(void)
 	};
 
 	bv_stacked_guard(&bv_target, others, sizeof(others) / sizeof(*others));
+	bv_thread_forked();
+	bv_policy_forked();
+	bv_pool_forked();
+	bv_ring_forked();
 }
 
 static void start_engine(void)

@@ -15,6 +15,7 @@
 #include <linux/openat2.h>
 #include <setjmp.h>
 #include <spawn.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/eventfd.h>

@@ -6,6 +6,7 @@
 #include "../src/raw.h"
 #include "guard.h"
 #include "ops.h"
+#include "ring.h"
 
 off64_t op_lseek(struct bv_disk *disk, const char *call, int fd,
 		 off64_t offset, int whence)
@@ -45,6 +46,8 @@ int op_dup3(const char *call, int fd, int fd2, int flags)
 			return -1;
 		}
 	}
+	if (fd != fd2 && fd2 >= 0)
+		bv_ring_closing((unsigned)fd2, (unsigned)fd2);
 	result = flags == -1 ? real_dup2(fd, fd2) : real_dup3(fd, fd2, flags);
 	return op_made(call, result);
 }
@@ -67,6 +70,8 @@ int op_close(const char *call, int (*real)(int), int fd)
 	(void)call;
 	if (bv_own_has(fd))
 		return not_yours();
+	if (fd >= 0)
+		bv_ring_closing((unsigned)fd, (unsigned)fd);
 	bv_fd_forget(fd);
 	return real(fd);
 }
@@ -103,6 +108,7 @@ int op_close_range(const char *call, unsigned first, unsigned last, int flags)
 		return real_close_range(first, last, flags);
 	if (flags & CLOSE_RANGE_UNSHARE)
 		bv_fd_distrust();
+	bv_ring_closing(first, last);
 	bv_fd_forget_range(first, last);
 	result = close_around(first, last, flags);
 	if (result < 0) {
@@ -122,6 +128,7 @@ void op_closefrom(const char *call, int low)
 		real_closefrom(low);
 		return;
 	}
+	bv_ring_closing(first, ~0u);
 	bv_fd_forget_range(first, BV_FDMAP_ROOM - 1);
 	if (close_around(first, ~0u, 0) < 0)
 		for (unsigned fd = first; fd < BV_FDMAP_ROOM; fd++)

@@ -11,6 +11,7 @@
 #include "environment.h"
 #include "guard.h"
 #include "ops.h"
+#include "ring.h"
 
 /* Out of a signal handler that interrupted an operation of ours, which will
  * not go on: others may be waiting for its range. */
@@ -30,6 +31,7 @@ void bv_child_begun(void)
 	bv_policy_forked();
 	bv_pool_forked();
 	bv_environment_forked();
+	bv_ring_forked();
 }
 
 /* Unlike fork, it runs no pthread_atfork handlers. */

@@ -12,21 +12,11 @@
 #include "../src/raw.h"
 #include "guard.h"
 #include "ops.h"
+#include "ring.h"
 
 #define PTR(word) ((void *)(word))
 #define INT(word) ((int)(word))
 #define LEN(word) ((size_t)(word))
-
-static long do_io_submit(const char *call, const long w[6])
-{
-	long admitted = bv_libaio_admit(call, w[1], PTR(w[2]));
-
-	if (admitted < 0) {
-		errno = (int)-admitted;
-		return -1;
-	}
-	return real_syscall(SYS_io_submit, w[0], admitted, w[2], 0, 0, 0);
-}
 
 /* Requests of such a ring may be submitted by an instruction of the
  * program's own, past everything here. */
@@ -51,6 +41,10 @@ static long do_fork(long number, const long w[6])
 
 	if (pid == 0 && raw_getpid() != bv_pid) {
 		bv_child_begun();
+		bv_thread_forked();
+		bv_policy_forked();
+		bv_pool_forked();
+		bv_ring_forked();
 	}
 	return pid;
 }
@@ -147,14 +141,14 @@ long op_syscall(const char *call, long number, long a, long b, long c, long d,
 		return real_syscall(number, a, b, c, d, e, f);
 	if (near_target(number, w, &result) || moves(number, w, &result) ||
 	    (bv_fd_disk(INT(a)) && on_target(number, w, &result)))
+	if (transfers(number, w, &result) || changes(number, w, &result) ||
+	    moves(number, w, &result) || bv_libaio_syscall(number, w, &result))
 		return result;
 	switch (number) {
 	case SYS_openat2:
 		return op_openat2("syscall", INT(a), PTR(b), PTR(c), LEN(d));
 	case SYS_pidfd_getfd:
 		return op_made(call, (int)real_syscall(number, a, b, c, 0, 0, 0));
-	case SYS_io_submit:
-		return do_io_submit(call, w);
 	case SYS_io_uring_setup:
 		return do_uring_setup(w);
 	case SYS_unshare:

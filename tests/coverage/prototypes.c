@@ -90,6 +90,15 @@ struct open_how;
 #define UNDECLARED_fstatat64 ~, 1
 #define UNDECLARED_io_submit ~, 1
 #define UNDECLARED___longjmp_chk ~, 1
+#define UNDECLARED_io_setup ~, 1
+#define UNDECLARED_io_destroy ~, 1
+#define UNDECLARED_io_cancel ~, 1
+#define UNDECLARED_io_getevents ~, 1
+#define UNDECLARED_io_pgetevents ~, 1
+#define UNDECLARED_io_queue_init ~, 1
+#define UNDECLARED_io_queue_release ~, 1
+#define UNDECLARED_io_queue_run ~, 1
+#define UNDECLARED_io_queue_wait ~, 1
 #define UNDECLARED_io_uring_submit ~, 1
 #define UNDECLARED_io_uring_submit_and_wait ~, 1
 #define UNDECLARED_io_uring_submit_and_wait_timeout ~, 1

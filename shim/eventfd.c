@@ -1,0 +1,128 @@
+/* eventfd: see eventfd.h. */
+#include <errno.h>
+#include <linux/kcmp.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <blkverify/fdmap.h>
+#include <blkverify/own.h>
+#include <blkverify/thread.h>
+
+#include "../src/raw.h"
+#include "eventfd.h"
+
+/* Different ones in flight at a time. */
+#define MOST 32
+
+static struct held {
+	int ours;                    /* own.h may move it */
+	int theirs;
+	uint32_t generation;         /* of theirs, when it was taken */
+	unsigned references;
+} held[MOST];
+
+static _Atomic uint32_t lock;
+
+static raw_sigset begin(void)
+{
+	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+
+	while (atomic_exchange_explicit(&lock, 1, memory_order_acquire))
+		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	return mask;
+}
+
+static void end(raw_sigset mask)
+{
+	atomic_store_explicit(&lock, 0, memory_order_release);
+	raw_sigmask(mask);
+}
+
+static uint32_t generation(int fd)
+{
+	return (uint32_t)fd < BV_FDMAP_ROOM ? atomic_load(&bv_fdmap[fd]) >> 8 : 0;
+}
+
+/* Is the number still the file we hold? Where the kernel cannot say, every
+ * close that we saw counts against it. */
+static bool is_same(const struct held *h, int fd)
+{
+	long result;
+
+	if (h->references == 0 || h->theirs != fd)
+		return false;
+	result = raw_call(SYS_kcmp, bv_pid, bv_pid, KCMP_FILE, fd, h->ours, 0);
+	return result < 0 ? h->generation == generation(fd) : result == 0;
+}
+
+static int take(int index, int fd)
+{
+	struct held *h = &held[index];
+	int result = bv_own_copy(fd, &h->ours);
+
+	if (result < 0)
+		return result;
+	h->theirs = fd;
+	h->generation = generation(fd);
+	h->references = 1;
+	return index;
+}
+
+int bv_eventfd_get(int fd)
+{
+	raw_sigset mask = begin();
+	int result = -EAGAIN, room = -1;
+
+	for (int i = 0; i < MOST && result < 0; i++) {
+		if (is_same(&held[i], fd)) {
+			held[i].references++;
+			result = i;
+		} else if (held[i].references == 0 && room < 0) {
+			room = i;
+		}
+	}
+	if (result < 0 && room >= 0)
+		result = take(room, fd);
+	end(mask);
+	return result;
+}
+
+/* A write would wait for room where the kernel leaves a full one as it is. */
+static bool has_room(int fd)
+{
+	struct pollfd poll = { .fd = fd, .events = POLLOUT };
+	struct timespec at_once = { 0, 0 };
+
+	return raw_call(SYS_ppoll, (long)&poll, 1, (long)&at_once, 0, 0, 0) == 1;
+}
+
+/* Under the lock: the number may not move between being read and used. */
+void bv_eventfd_signal(int index)
+{
+	const uint64_t one = 1;
+	raw_sigset mask = begin();
+
+	if (has_room(held[index].ours))
+		raw_write(held[index].ours, &one, sizeof(one));
+	end(mask);
+}
+
+void bv_eventfd_put(int index)
+{
+	raw_sigset mask = begin();
+
+	if (--held[index].references == 0)
+		bv_own_return(&held[index].ours);
+	end(mask);
+}
+
+void bv_eventfd_forked(void)
+{
+	for (int i = 0; i < MOST; i++) {
+		if (held[i].references > 0)
+			bv_own_return(&held[i].ours);
+		held[i].references = 0;
+	}
+	atomic_store(&lock, 0);
+}

@@ -1,0 +1,24 @@
+/* eventfd: the program's eventfds that completions of ours are written to.
+ *
+ * The kernel keeps the file of a request's eventfd, whatever becomes of the
+ * number. So do we, by a descriptor of our own for as long as a request is in
+ * flight, shared by all that name the same one: eight bytes written to a
+ * number that was reused would be a corruption of ours. It does not stay
+ * longer, since it would keep a closed eventfd in somebody's epoll set.
+ */
+#ifndef BV_EVENTFD_H
+#define BV_EVENTFD_H
+
+/* The file behind fd, which must be an eventfd. Returns its index here, or
+ * a negative errno: -EAGAIN when there are too many at once. */
+int bv_eventfd_get(int fd);
+
+/* Counts it up by one. */
+void bv_eventfd_signal(int index);
+
+void bv_eventfd_put(int index);
+
+/* In the child after fork: no request is in flight. */
+void bv_eventfd_forked(void);
+
+#endif
