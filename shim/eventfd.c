@@ -11,6 +11,7 @@
 
 #include "../src/raw.h"
 #include "eventfd.h"
+#include "lock.h"
 
 /* Different ones in flight at a time. */
 #define MOST 32
@@ -23,21 +24,6 @@ static struct held {
 } held[MOST];
 
 static _Atomic uint32_t lock;
-
-static raw_sigset begin(void)
-{
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
-
-	while (atomic_exchange_explicit(&lock, 1, memory_order_acquire))
-		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-	return mask;
-}
-
-static void end(raw_sigset mask)
-{
-	atomic_store_explicit(&lock, 0, memory_order_release);
-	raw_sigmask(mask);
-}
 
 static uint32_t generation(int fd)
 {
@@ -71,7 +57,7 @@ static int take(int index, int fd)
 
 int bv_eventfd_get(int fd)
 {
-	raw_sigset mask = begin();
+	raw_sigset mask = lock_take(&lock);
 	int result = -EAGAIN, room = -1;
 
 	for (int i = 0; i < MOST && result < 0; i++) {
@@ -84,7 +70,7 @@ int bv_eventfd_get(int fd)
 	}
 	if (result < 0 && room >= 0)
 		result = take(room, fd);
-	end(mask);
+	lock_give(&lock, mask);
 	return result;
 }
 
@@ -101,20 +87,20 @@ static bool has_room(int fd)
 void bv_eventfd_signal(int index)
 {
 	const uint64_t one = 1;
-	raw_sigset mask = begin();
+	raw_sigset mask = lock_take(&lock);
 
 	if (has_room(held[index].ours))
 		raw_write(held[index].ours, &one, sizeof(one));
-	end(mask);
+	lock_give(&lock, mask);
 }
 
 void bv_eventfd_put(int index)
 {
-	raw_sigset mask = begin();
+	raw_sigset mask = lock_take(&lock);
 
 	if (--held[index].references == 0)
 		bv_own_return(&held[index].ours);
-	end(mask);
+	lock_give(&lock, mask);
 }
 
 void bv_eventfd_forked(void)

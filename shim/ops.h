@@ -82,6 +82,9 @@ void op_backtrace_symbols_fd(const char *call, void *const *buffer, int size, in
 /* wrap_aio.c */
 int op_aio(const char *call, int (*real)(struct aiocb *), struct aiocb *cb);
 int op_lio_listio(const char *call, int (*real)(int, struct aiocb *const *, int, struct sigevent *), int mode, struct aiocb *const *list, int count, struct sigevent *event);
+int op_aio_fsync(const char *call, int (*real)(int, struct aiocb *), int operation, struct aiocb *cb);
+int op_aio_suspend(const char *call, int (*real)(const struct aiocb *const *, int, const struct timespec *), const struct aiocb *const *list, int count, const struct timespec *timeout);
+int op_aio_cancel(const char *call, int (*real)(int, struct aiocb *), int fd, struct aiocb *cb);
 
 /* wrap_libaio.c */
 int op_io_setup(const char *call, int count, void **context);

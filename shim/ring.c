@@ -9,6 +9,7 @@
 #include <blkverify/usermem.h>
 
 #include "eventfd.h"
+#include "lock.h"
 #include "ring.h"
 
 #define MAGIC 0xa10a10a1u
@@ -21,21 +22,6 @@
  * end reads memory that is there. */
 static struct ring table[MOST];
 static _Atomic uint32_t used;        /* entries ever used */
-
-raw_sigset ring_lock(_Atomic uint32_t *lock)
-{
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
-
-	while (atomic_exchange_explicit(lock, 1, memory_order_acquire))
-		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-	return mask;
-}
-
-void ring_unlock(_Atomic uint32_t *lock, raw_sigset mask)
-{
-	atomic_store_explicit(lock, 0, memory_order_release);
-	raw_sigmask(mask);
-}
 
 struct ring *ring_enter(void *context)
 {
@@ -71,7 +57,7 @@ static uint32_t unread(const struct ring *ring)
 struct order *ring_admit(struct ring *ring)
 {
 	struct order *order = NULL;
-	raw_sigset mask = ring_lock(&ring->lock);
+	raw_sigset mask = lock_take(&ring->lock);
 
 	/* One entry always stays empty, to tell full from empty. */
 	if (ring->pending + unread(ring) < ring->nr - 1) {
@@ -83,7 +69,7 @@ struct order *ring_admit(struct ring *ring)
 		ring->pending++;
 		atomic_fetch_add(&ring->working, 1);
 	}
-	ring_unlock(&ring->lock, mask);
+	lock_give(&ring->lock, mask);
 	if (order) {
 		order->ring = ring;
 		order->eventfd = -1;
@@ -118,9 +104,9 @@ void ring_reject(struct order *order)
 	drop_segments(order);
 	if (order->eventfd >= 0)
 		bv_eventfd_put(order->eventfd);
-	mask = ring_lock(&ring->lock);
+	mask = lock_take(&ring->lock);
 	give_back(order);
-	ring_unlock(&ring->lock, mask);
+	lock_give(&ring->lock, mask);
 	atomic_fetch_sub(&ring->working, 1);
 }
 
@@ -153,10 +139,10 @@ void ring_post(struct order *order, int64_t res, int64_t res2)
 	raw_sigset mask;
 
 	drop_segments(order);
-	mask = ring_lock(&ring->lock);
+	mask = lock_take(&ring->lock);
 	write_event(order, res, res2);
 	give_back(order);
-	ring_unlock(&ring->lock, mask);
+	lock_give(&ring->lock, mask);
 	if (eventfd >= 0) {
 		bv_eventfd_signal(eventfd);
 		bv_eventfd_put(eventfd);

@@ -85,10 +85,6 @@ struct ring {
 struct ring *ring_enter(void *context);
 void ring_leave(struct ring *ring);
 
-/* Held for a few instructions; all signals are blocked meanwhile. */
-raw_sigset ring_lock(_Atomic uint32_t *lock);
-void ring_unlock(_Atomic uint32_t *lock, raw_sigset mask);
-
 /* Admission: an order of which all but ring and phase is the caller's to fill
  * in, or NULL when the ring would not hold its event. */
 struct order *ring_admit(struct ring *ring);

@@ -7,6 +7,7 @@
 #include <blkverify/own.h>
 #include <blkverify/usermem.h>
 
+#include "lock.h"
 #include "ring.h"
 
 /* What a caller is after. */
@@ -86,7 +87,7 @@ static bool is_pending(raw_sigset mask)
 static int take(struct wish *w)
 {
 	struct ring_shown *shown = w->ring->shown;
-	raw_sigset mask = ring_lock(&w->ring->reading);
+	raw_sigset mask = lock_take(&w->ring->reading);
 	uint32_t tail = atomic_load(&shown->tail) % w->ring->nr;
 	long run = 1;
 
@@ -102,7 +103,7 @@ static int take(struct wish *w)
 			     (head + (uint32_t)run) % w->ring->nr);
 	}
 	w->interrupted = w->got < w->least && is_pending(mask);
-	ring_unlock(&w->ring->reading, mask);
+	lock_give(&w->ring->reading, mask);
 	return run < 0 ? (int)run : 0;
 }
 
@@ -112,7 +113,7 @@ static int take(struct wish *w)
  * cannot do that in one step. */
 static int wake_fd(struct ring *ring)
 {
-	raw_sigset mask = ring_lock(&ring->lock);
+	raw_sigset mask = lock_take(&ring->lock);
 	int fd;
 
 	if (ring->wake < 0) {
@@ -124,7 +125,7 @@ static int wake_fd(struct ring *ring)
 		}
 	}
 	fd = ring->wake;
-	ring_unlock(&ring->lock, mask);
+	lock_give(&ring->lock, mask);
 	return fd;
 }
 

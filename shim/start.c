@@ -26,6 +26,7 @@
 #include "start.h"
 #include "stream.h"
 #include "wrap_dl.h"
+#include "task.h"
 
 enum { NOT_STARTED, STARTING, STARTED };
 
@@ -150,6 +151,7 @@ static void guard_stacked(void)
 	bv_policy_forked();
 	bv_pool_forked();
 	bv_ring_forked();
+	bv_task_forked();
 }
 
 static void start_engine(void)

@@ -12,6 +12,7 @@
 #include "guard.h"
 #include "ops.h"
 #include "ring.h"
+#include "task.h"
 
 /* Out of a signal handler that interrupted an operation of ours, which will
  * not go on: others may be waiting for its range. */
@@ -32,6 +33,7 @@ void bv_child_begun(void)
 	bv_pool_forked();
 	bv_environment_forked();
 	bv_ring_forked();
+	bv_task_forked();
 }
 
 /* Unlike fork, it runs no pthread_atfork handlers. */

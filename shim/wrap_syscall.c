@@ -13,6 +13,7 @@
 #include "guard.h"
 #include "ops.h"
 #include "ring.h"
+#include "task.h"
 
 #define PTR(word) ((void *)(word))
 #define INT(word) ((int)(word))
@@ -45,6 +46,7 @@ static long do_fork(long number, const long w[6])
 		bv_policy_forked();
 		bv_pool_forked();
 		bv_ring_forked();
+		bv_task_forked();
 	}
 	return pid;
 }

@@ -122,6 +122,9 @@ struct open_how;
 #define UNDECLARED_aio_read64 ~, 1
 #define UNDECLARED_aio_write64 ~, 1
 #define UNDECLARED_lio_listio64 ~, 1
+#define UNDECLARED_aio_fsync64 ~, 1
+#define UNDECLARED_aio_suspend64 ~, 1
+#define UNDECLARED_aio_cancel64 ~, 1
 
 _Static_assert(sizeof(struct aiocb64) == sizeof(struct aiocb),
 	       "one layout for both");

@@ -1,0 +1,28 @@
+/* lock: held for a few instructions, also by signal handlers and by threads
+ * of ours that no program knows.
+ *
+ * All signals are blocked meanwhile, or a handler could want what the code it
+ * interrupted holds. */
+#ifndef BV_LOCK_H
+#define BV_LOCK_H
+
+#include <stdatomic.h>
+
+#include "../src/raw.h"
+
+static inline raw_sigset lock_take(_Atomic uint32_t *lock)
+{
+	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+
+	while (atomic_exchange_explicit(lock, 1, memory_order_acquire))
+		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	return mask;
+}
+
+static inline void lock_give(_Atomic uint32_t *lock, raw_sigset mask)
+{
+	atomic_store_explicit(lock, 0, memory_order_release);
+	raw_sigmask(mask);
+}
+
+#endif
