@@ -299,8 +299,9 @@ static int submit(struct order *order, raw_sigset mask)
 		result = mark(order);
 	if (result < 0)
 		return result;
-	return bv_fd_disk(fd) ? submit_ours(order, flags)
-			      : submit_theirs(order, mask);
+	/* Polling moves no bytes. */
+	return bv_fd_disk(fd) && order->cb.aio_lio_opcode != IOCB_CMD_POLL ?
+		       submit_ours(order, flags) : submit_theirs(order, mask);
 }
 
 static int submit_one(struct ring *ring, uint64_t theirs, raw_sigset mask)
