@@ -21,7 +21,7 @@ struct task {
 	struct aiocb *cb;
 	const char *call;
 	int fd, operation, priority;
-	bool running;
+	bool running, withdrawn;
 	struct iovec iov;
 	int64_t offset;
 	struct sigevent event;
@@ -31,9 +31,6 @@ struct task {
 	unsigned left;
 	bool failed, waited;
 };
-
-/* In place of a descriptor. */
-#define TAKEN_BACK (-1)
 
 static _Atomic uint32_t lock;        /* of the three below */
 static struct task *live;            /* in the order they are to be done */
@@ -179,10 +176,10 @@ static struct task *next_on(int fd)
 {
 	struct task *first = NULL;
 
-	for (struct task *t = live; t && fd != TAKEN_BACK; t = t->next) {
+	for (struct task *t = live; t; t = t->next) {
 		if (t->fd == fd && t->running)
 			return NULL;
-		if (t->fd == fd && !first)
+		if (t->fd == fd && !t->withdrawn && !first)
 			first = t;
 	}
 	if (first)
@@ -493,7 +490,7 @@ static struct task *find_waiting(int fd, const struct aiocb *cb, int *answer)
 	struct task *found = NULL;
 
 	for (struct task *t = live; t; t = t->next) {
-		if (t->fd != fd || (cb && t->cb != cb))
+		if (t->fd != fd || t->withdrawn || (cb && t->cb != cb))
 			continue;
 		if (t->running)
 			*answer = AIO_NOTCANCELED;
@@ -502,7 +499,7 @@ static struct task *find_waiting(int fd, const struct aiocb *cb, int *answer)
 	}
 	/* It is nobody else's to take now. */
 	if (found)
-		found->fd = TAKEN_BACK;
+		found->withdrawn = true;
 	if (found && *answer < 0)
 		*answer = AIO_CANCELED;
 	return found;
