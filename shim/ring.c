@@ -1,6 +1,6 @@
 /* ring: contexts, orders and events; see ring.h. */
 #include <errno.h>
-#include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 
 #include <blkverify/disk.h>
@@ -152,54 +152,23 @@ void ring_post(struct order *order, int64_t res, int64_t res2)
 	atomic_fetch_sub(&ring->working, 1);
 }
 
-/* ---- the context behind ---- */
-
-static long kernel_getevents(aio_context_t context, long least, long most,
-			     struct io_event *events)
+int ring_eventfd(int flags, int *slot)
 {
-	return raw_call(SYS_io_getevents, (long)context, least, most,
-			(long)events, 0, 0);
-}
-
-static void *forward(void *argument)
-{
-	struct ring *ring = argument;
-	struct io_event event[16];
-	long n;
-
-	while ((n = kernel_getevents(ring->kernel, 1, 16, event)) > 0 ||
-	       n == -EINTR)
-		for (long i = 0; i < n; i++) {
-			/* obj is the iocb it was given: that of an order. */
-			char *cb = (char *)(uintptr_t)event[i].obj;
-
-			ring_post((struct order *)(void *)
-					  (cb - offsetof(struct order, cb)),
-				  event[i].res, event[i].res2);
-		}
-	atomic_store(&ring->forwarder, 0);
-	return NULL;
-}
-
-int ring_forward(struct ring *ring)
-{
-	raw_sigset mask;
-	pthread_attr_t attributes;
-	pthread_t thread;
+	int fd = (int)raw_call(SYS_eventfd2, 0, EFD_CLOEXEC | flags, 0, 0, 0, 0);
 	int result;
 
-	if (atomic_exchange(&ring->forwarder, 1))
-		return 0;
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, 256u * 1024);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	mask = raw_sigmask(RAW_SIGNALS_ALL);
-	result = pthread_create(&thread, &attributes, forward, ring);
-	raw_sigmask(mask);
-	pthread_attr_destroy(&attributes);
-	if (result)
-		atomic_store(&ring->forwarder, 0);
-	return -result;
+	if (fd < 0)
+		return fd;
+	result = bv_own_copy(fd, slot);
+	raw_close(fd);
+	return result;
+}
+
+void ring_moment(void)
+{
+	static const struct timespec millisecond = { 0, 1000 * 1000 };
+
+	raw_call(SYS_nanosleep, (long)&millisecond, 0, 0, 0, 0, 0);
 }
 
 /* ---- beginning and end ---- */
@@ -256,7 +225,7 @@ static int fill_in(struct ring *ring, const struct ring_shown *kernels)
 	shown->header = sizeof(*shown);
 	ring->shown = shown;
 	ring->pending = ring->tail = ring->free = ring->fresh = 0;
-	ring->wake = -1;
+	ring->wake = ring->ended = -1;
 	return 0;
 }
 
@@ -290,7 +259,7 @@ long bv_ring_setup(unsigned nr, void **context)
 		ring_leave(ring);
 		return result;
 	}
-	kernels = (const struct ring_shown *)(uintptr_t)ring->kernel;
+	kernels = ring_behind(ring);
 	result = kernels->magic == MAGIC ? fill_in(ring, kernels) : -ENOSYS;
 	if (result == 0 && bv_user_copy_out(context, &ring->shown,
 					    sizeof(*context)) < sizeof(*context))
@@ -301,14 +270,6 @@ long bv_ring_setup(unsigned nr, void **context)
 		atomic_store(&ring->address, (uintptr_t)ring->shown);
 	ring_leave(ring);
 	return result;
-}
-
-/* Waits for nothing but time: what it waits for says nothing when it ends. */
-static void moment(void)
-{
-	static const struct timespec millisecond = { 0, 1000 * 1000 };
-
-	raw_call(SYS_nanosleep, (long)&millisecond, 0, 0, 0, 0, 0);
 }
 
 /* Requests of the kernel's that may never end by themselves. */
@@ -341,11 +302,11 @@ long bv_ring_destroy(void *context)
 	while (atomic_load(&ring->working) > 0 || atomic_load(&ring->users) > 1) {
 		wake(ring);
 		cancel_polls(ring);
-		moment();
+		ring_moment();
 	}
+	/* First who looks into it. */
+	ring_forward_end(ring);
 	raw_call(SYS_io_destroy, (long)ring->kernel, 0, 0, 0, 0, 0);
-	while (atomic_load(&ring->forwarder))
-		moment();
 	if (ring->wake >= 0)
 		bv_own_return(&ring->wake);
 	raw_munmap(ring->shown, ring->shown_bytes);
@@ -383,7 +344,7 @@ void bv_ring_closing(unsigned first, unsigned last)
 		if (ring_enter(context) != ring)
 			continue;
 		while (any_uses(ring, first, last))
-			moment();
+			ring_moment();
 		ring_leave(ring);
 	}
 }
@@ -395,9 +356,11 @@ void bv_ring_forked(void)
 	for (uint32_t i = 0; i < count; i++) {
 		struct ring *ring = &table[i];
 
-		if (atomic_load(&ring->address) && ring->wake >= 0)
+		if (atomic_load(&ring->address)) {
 			bv_own_return(&ring->wake);
-		*ring = (struct ring){ .wake = -1 };
+			bv_own_return(&ring->ended);
+		}
+		*ring = (struct ring){ .wake = -1, .ended = -1 };
 	}
 	bv_eventfd_forked();
 }

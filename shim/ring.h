@@ -75,7 +75,9 @@ struct ring {
 	struct order *order;         /* nr of them */
 	size_t shown_bytes;
 	aio_context_t kernel;        /* the context behind */
-	_Atomic uint32_t forwarder;  /* its thread runs */
+	_Atomic uint32_t harvesting; /* lock: who takes events from there */
+	_Atomic uint32_t forwarder;  /* its thread runs; 2: and shall end */
+	int ended;                   /* eventfd that wakes it, or -1 */
 	int wake;                    /* eventfd for ring_wait.c, or -1 */
 	_Atomic uint32_t wakes;      /* who waits for that one */
 };
@@ -95,8 +97,26 @@ void ring_reject(struct order *order);
 /* It is done: the event becomes visible, and the order is free. */
 void ring_post(struct order *order, int64_t res, int64_t res2);
 
-/* The thread that takes events from the context behind; 0 or an errno. */
+/* ring_behind.c. The thread that takes events from the context behind is to run; 0 or a
+ * negative errno. Requests that go there name ring->ended as their eventfd. */
 int ring_forward(struct ring *ring);
+
+/* It is to run no more; nothing is in flight. */
+void ring_forward_end(struct ring *ring);
+
+/* Posts what has ended there. */
+void ring_harvest(struct ring *ring);
+
+static inline const struct ring_shown *ring_behind(const struct ring *ring)
+{
+	return (const struct ring_shown *)(uintptr_t)ring->kernel;
+}
+
+/* An eventfd of our own. */
+int ring_eventfd(int flags, int *slot);
+
+/* Waits a millisecond, for what says nothing when it ends. */
+void ring_moment(void);
 
 long bv_ring_setup(unsigned nr, void **context);
 long bv_ring_destroy(void *context);

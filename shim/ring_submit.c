@@ -246,18 +246,23 @@ static int submit_ours(struct order *order, int flags)
  * signals as without us. */
 static int submit_theirs(struct order *order, raw_sigset mask)
 {
-	int result = ring_forward(order->ring);
+	struct ring *ring = order->ring;
+	int result = ring_forward(ring);
 	raw_sigset all;
 
 	if (result < 0)
 		return -EAGAIN;
-	order->cb.aio_flags &= ~(uint32_t)IOCB_FLAG_RESFD;
-	order->cb.aio_resfd = 0;
+	order->cb.aio_flags |= IOCB_FLAG_RESFD;
+	order->cb.aio_resfd = (uint32_t)ring->ended;
 	atomic_store(&order->phase, ORDER_KERNEL);
 	all = raw_sigmask(mask);
-	result = (int)kernel_submit(order->ring, &order->cb);
+	result = (int)kernel_submit(ring, &order->cb);
 	raw_sigmask(all);
-	return result < 0 ? result : 0;
+	if (result < 0)
+		return result;
+	/* What the kernel does before it returns is seen when we do. */
+	ring_harvest(ring);
+	return 0;
 }
 
 /* ---- submission ---- */

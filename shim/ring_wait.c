@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
-#include <blkverify/own.h>
 #include <blkverify/usermem.h>
 
 #include "lock.h"
@@ -116,14 +115,8 @@ static int wake_fd(struct ring *ring)
 	raw_sigset mask = lock_take(&ring->lock);
 	int fd;
 
-	if (ring->wake < 0) {
-		fd = (int)raw_call(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK,
-				   0, 0, 0, 0);
-		if (fd >= 0) {
-			bv_own_copy(fd, &ring->wake);
-			raw_close(fd);
-		}
-	}
+	if (ring->wake < 0)
+		ring_eventfd(EFD_NONBLOCK, &ring->wake);
 	fd = ring->wake;
 	lock_give(&ring->lock, mask);
 	return fd;
