@@ -15,8 +15,6 @@ words_of() {
 
 mappings=$(words_of mapping | grep -v anonymous)
 streams=$(words_of stream)
-posix_aio=$(words_of aio)
-native_aio=$(words_of libaio_rw)
 # enter and those below are told nothing of the ring's memory, where the requests are
 rings=$(words_of uring_rw | grep -v -x -E 'uring_rw/(none|raw|setup|enter|enter2|openat|close)' || :)
 # sharing what is equal already does not change a target that it is done to
@@ -42,9 +40,6 @@ called() {
 	stream/*printf*) echo dprintf ;;
 	stream/*backtrace*) echo backtrace_symbols_fd ;;
 	stream/*) call=${call%:*} && echo "${call##*_}" ;;
-	aio/*) echo "${call%:*}" ;;
-	libaio_rw/raw_*) echo syscall ;;
-	libaio_rw/*) echo io_submit ;;
 	uring_rw/*) echo io_uring ;;
 	copier/FI*) echo ioctl ;;
 	copier/raw_*) call=${call#raw_} && echo "${call%/*}" ;;
@@ -91,11 +86,6 @@ refused() {
 
 @test "mappings of a target are refused" { for_each "$mappings" refused; }
 @test "streams on a target are refused" { for_each "$streams" refused; }
-@test "POSIX asynchronous I/O on a target is refused" { for_each "$posix_aio" refused; }
-@test "libaio on a target is refused" {
-	need_client libaio_rw
-	for_each "$native_aio" refused
-}
 @test "io_uring on a target is refused" {
 	need_client uring_rw
 	for_each "$rings" refused
@@ -114,7 +104,7 @@ let_alone() {
 }
 
 @test "none of it is refused on a file that is no target" {
-	for_each "$mappings $streams $posix_aio $native_aio $rings $copies" let_alone
+	for_each "$mappings $streams $rings $copies" let_alone
 }
 
 # ---- warn: it goes through, with a line, and nothing that follows is a false alarm ----
@@ -142,14 +132,10 @@ warned() {
 }
 
 # one that empties the file leaves nothing to verify
-WARNED=$(tr ' ' '\n' <<<"$mappings $streams $posix_aio $copies" | grep -v ':empty$')
+WARNED=$(tr ' ' '\n' <<<"$mappings $streams $copies" | grep -v ':empty$')
 
-@test "with warn, mappings, streams, POSIX asynchronous I/O and copies go through" {
+@test "with warn, mappings, streams and copies go through" {
 	for_each "$WARNED" warned
-}
-@test "with warn, libaio goes through" {
-	need_client libaio_rw
-	for_each "$native_aio" warned
 }
 @test "with warn, io_uring goes through" {
 	need_client uring_rw
@@ -167,7 +153,7 @@ counted() {
 }
 
 @test "with warn, unverified transfers are counted" {
-	for_each "mapping/mmap:read stream/fopen:read aio/aio_read:read copier/copy_file_range/to copier/sendfile/from" counted
+	for_each "mapping/mmap:read stream/fopen:read copier/copy_file_range/to copier/sendfile/from" counted
 }
 
 # the fault: what went through unverified is not taken on trust for ever
@@ -184,7 +170,7 @@ learns_once() {
 }
 
 @test "with warn, a range is learnt once and verified from then on" {
-	for_each "mapping/mmap:write stream/fopen:write aio/aio_write:write copier/copy_file_range/to copier/sendfile/to
+	for_each "mapping/mmap:write stream/fopen:write copier/copy_file_range/to copier/sendfile/to
 		copier/splice/to" learns_once
 }
 
@@ -201,8 +187,8 @@ aborted() {
 }
 
 @test "with abort, unverified I/O ends the program" {
-	for_each "mapping/mmap:read stream/fopen:read stream/stdin:read stream/fdopen:write aio/aio_read:read
-		aio/lio_listio:write $(echo "$native_aio" | head -n 1) $(echo "$rings" | head -n 2)
+	for_each "mapping/mmap:read stream/fopen:read stream/stdin:read stream/fdopen:write
+		$(echo "$rings" | head -n 2)
 		copier/copy_file_range/from copier/copy_file_range/to copier/sendfile/to copier/splice/from copier/FICLONE/to" aborted
 }
 

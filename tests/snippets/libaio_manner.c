@@ -486,7 +486,7 @@ static void mixed(void)
 	io_prep_poll(&cb[0], pipes[0], POLLIN);
 	io_prep_pread(&cb[1], direct, buf, 4096, 0);
 	io_prep_pread(&cb[2], zero, buf + 4096, 4096, 0);
-	io_prep_pwrite(&cb[3], buffered, buf, 4096, 8192);
+	io_prep_pwrite(&cb[3], buffered, buf + 65536, 4096, 8192);
 	for (int i = 0; i < 4; i++) {
 		cb[i].data = (void *)(long)(100 + i);
 		io_set_eventfd(&cb[i], fd);

@@ -1,0 +1,243 @@
+# Linux AIO: by libaio, by syscall(), and by programs that take events from the ring's memory without any call.
+load functions
+
+AT=4096
+LENGTH=8192
+
+# ---- single requests ----
+
+moves_as_native() {
+	local native
+	make_pair 64K
+	cp "$TARGET" "$BATS_TEST_TMPDIR/before"
+	run libaio_rw "$1" "$TARGET" $AT $LENGTH 0x5a
+	native=$output
+	cp "$BATS_TEST_TMPDIR/before" "$TARGET"
+	BLKVERIFY_STATS=1 run shim libaio_rw "$1" "$TARGET" $AT $LENGTH 0x5a
+	assert_clean
+	[ "$(grep -v '^blkverify: stats' <<<"$output")" = "$native" ]
+	assert_stat unverified 0
+	assert_stat mismatches 0
+	case $1 in
+	*read*)
+		assert_stat reads 1
+		assert_stat read_bytes $LENGTH
+		;;
+	*)
+		assert_stat writes 1
+		assert_stat write_bytes $LENGTH
+		assert_filled "$SHADOW" $AT $LENGTH 5a
+		;;
+	esac
+	assert_same_contents
+}
+
+@test "every way of libaio does what it does without the shim, and is verified" {
+	need_client libaio_rw
+	for_each "$(libaio_rw --list)" moves_as_native
+}
+
+stops() {
+	local side
+	for side in shadow target; do
+		make_pair 64K
+		"damage_$side" 9000
+		run shim libaio_rw "$1" "$TARGET" $AT $LENGTH 0
+		assert_mismatch read 17 9000
+		assert_first_line "sector_num=8 nb_sectors=16 "
+		[[ $output == *io_submit* ]] || fail_with "expected the call to be named"
+		[[ $output != *digest=* ]] || fail_with "seen by the program"
+	done
+}
+
+@test "every read of libaio stops at one wrong byte" {
+	need_client libaio_rw
+	for_each "$(libaio_rw --list | grep read)" stops
+}
+
+fails() {
+	make_pair 64K
+	damage_shadow 9000
+	BLKVERIFY_ON_MISMATCH=eio run shim libaio_rw "$1" "$TARGET" $AT $LENGTH 0
+	assert_mismatch read 17 9000 1
+	[[ $output == *"ret=-1 EIO"* ]] || fail_with "expected EIO in the event"
+}
+
+@test "with eio, the event says EIO" {
+	need_client libaio_rw
+	for_each "$(libaio_rw --list | grep read)" fails
+}
+
+@test "with log, the event says what the target gave" {
+	need_client libaio_rw
+	make_pair 64K
+	damage_shadow 9000
+	BLKVERIFY_ON_MISMATCH=log run shim libaio_rw read "$TARGET" $AT $LENGTH 0
+	assert_mismatch read 17 9000 0
+	[[ $output == *"ret=$LENGTH"* ]]
+}
+
+goes_on() {
+	make_pair 64K
+	damage_shadow $((AT - 1))
+	damage_shadow $((AT + LENGTH))
+	run shim libaio_rw "$1" "$TARGET" $AT $LENGTH 0x5a
+	assert_clean
+}
+
+@test "the bytes on either side of a request are let alone" {
+	need_client libaio_rw
+	for_each "$(libaio_rw --list)" goes_on
+}
+
+# ---- what a program can see of it ----
+
+behaves_on() {
+	local which=$1 native file
+	make_pair 1M
+	head -c 1M /dev/urandom >"$BATS_TEST_TMPDIR/other"
+	file=$TARGET
+	[ "$which" = target ] || file="$BATS_TEST_TMPDIR/other"
+	cp "$file" "$BATS_TEST_TMPDIR/before"
+	run libaio_manner "$2" "$file"
+	skip_if_absent
+	assert_status 0
+	native=$output
+	mv "$file" "$BATS_TEST_TMPDIR/native"
+	cp "$BATS_TEST_TMPDIR/before" "$file"
+	run shim timeout 60 libaio_manner "$2" "$file"
+	assert_clean
+	[ "$output" = "$native" ] || fail_with "$(diff <(echo "$native") <(echo "$output"))"
+	cmp "$file" "$BATS_TEST_TMPDIR/native"
+	assert_same_contents
+}
+
+@test "a program sees of Linux AIO on a target what it sees without the shim" {
+	need_client libaio_manner
+	for_each "$(libaio_manner --list)" behaves_on target
+}
+
+@test "a program sees of Linux AIO on other files what it sees without the shim" {
+	need_client libaio_manner
+	for_each "$(libaio_manner --list)" behaves_on other
+}
+
+@test "without a target Linux AIO is not touched" {
+	need_client libaio_manner
+	make_pair 1M
+	local native
+	run libaio_manner events "$TARGET"
+	native=$output
+	cp "$SHADOW" "$TARGET"
+	run env LD_PRELOAD="$BLK_LIB" libaio_manner events "$TARGET"
+	assert_silent 0
+	[ "$output" = "$native" ]
+}
+
+# the twin: what each of them reads is compared
+notices() {
+	make_pair 1M
+	damage_shadow 9000
+	run shim timeout 60 libaio_manner "$1" "$TARGET"
+	assert_mismatch read 17 9000
+}
+
+@test "a wrong byte is noticed before the program can see it in the ring" {
+	need_client libaio_manner
+	for_each "peeking stale clobbered destroying threads events" notices
+}
+
+@test "requests in flight when the process ends are carried out on both sides" {
+	need_client libaio_manner
+	make_pair 1M
+	run shim libaio_manner leaving "$TARGET"
+	assert_clean
+	assert_filled "$TARGET" 0 65536 5a
+	assert_same_contents
+}
+
+# ---- fio ----
+
+FIO=(fio --name=x --size=4M --bs=4k --ioengine=libaio --verify_fatal=1)
+WAYS="--iodepth=1 --iodepth=32 --iodepth=32,--userspace_reap --iodepth=32,--thread,--numjobs=2,--size=2M,--offset_increment=2M
+	--iodepth=32,--numjobs=2,--size=2M,--offset_increment=2M --iodepth=32,--iodepth_batch=8,--bsrange=512-64k
+	--iodepth=8,--fsync=16 --iodepth=8,--direct=0"
+
+# fio_run OPTIONS-WITH-COMMAS OPTION...
+fio_run() {
+	local options
+	IFS=, read -r -a options <<<"$1"
+	shift
+	(cd "$BATS_TEST_TMPDIR" && shim timeout 120 "${FIO[@]}" --direct=1 --filename="$TARGET" "${options[@]}" "$@")
+}
+
+fio_verifies() {
+	make_pair 4M
+	run fio_run "$1" --rw=randwrite --verify=crc32c
+	assert_clean
+	assert_same_contents
+	run fio_run "$1" --rw=randrw
+	assert_clean
+	assert_same_contents
+}
+
+@test "fio's libaio engine, clean" {
+	need_program fio
+	for_each "$WAYS" fio_verifies
+}
+
+fio_stops() {
+	make_pair 4M
+	damage_shadow 70000
+	# its status says nothing: fio may end with 0 when a job of its was killed
+	run fio_run "$1" --rw=read
+	[[ $output == *"signal=6"* || $status = 134 ]] || fail_with "expected the job to be stopped"
+	assert_first_line "^blkverify: read sector_num=[0-9]+ nb_sectors=[0-9]+ contents mismatch in sector 136 at offset 70000\$"
+}
+
+@test "fio's libaio engine, one wrong byte in the shadow" {
+	need_program fio
+	for_each "$WAYS" fio_stops
+}
+
+# ---- QEMU ----
+
+@test "qemu-io with aio=native" {
+	need_program qemu-io
+	make_pair 4M
+	run shim timeout 60 qemu-io -f raw -t none -n -i native -c 'write -P 1 0 1M' -c 'writev -P 2 2M 1024 4608' \
+		-c 'aio_write -P 3 3M 64k' -c 'aio_write -P 4 3200k 64k' -c aio_flush -c 'aio_read -P 3 3M 64k' -c aio_flush \
+		-c 'discard 1M 64k' -c 'write -z 512k 64k' -c flush -c 'read -P 1 0 512k' "$TARGET"
+	assert_clean
+	assert_same_contents
+	damage_shadow 3300000
+	run shim timeout 60 qemu-io -f raw -t none -n -i native -c 'read 0 4M' "$TARGET"
+	assert_mismatch read 6445 3300000
+}
+
+@test "qemu-img bench with aio=native" {
+	need_program qemu-img
+	make_pair 4M
+	local depth
+	for depth in 1 32 64; do
+		run shim timeout 60 qemu-img bench -n -i native -t none -f raw -c 2000 -d $depth "$TARGET"
+		assert_clean
+		run shim timeout 60 qemu-img bench -n -i native -t none -f raw -c 1000 -d $depth -w --pattern=7 -S 8192 "$TARGET"
+		assert_clean
+		assert_same_contents
+	done
+	damage_shadow 70000
+	run shim timeout 60 qemu-img bench -n -i native -t none -f raw -c 2000 -d 32 "$TARGET"
+	assert_mismatch read 136 70000
+}
+
+@test "a guest's storage daemon with aio=native goes on with eio" {
+	need_program qemu-io
+	make_pair 4M
+	damage_shadow 70000
+	BLKVERIFY_ON_MISMATCH=eio run shim timeout 60 qemu-io -f raw -t none -n -i native -c 'read 0 64k' -c 'read 64k 64k' \
+		-c 'read 128k 64k' "$TARGET"
+	assert_first_line "contents mismatch in sector 136 at offset 70000"
+	[[ $output == *"read failed: Input/output error"* ]]
+	[[ $output == *"read 65536/65536 bytes at offset 131072"* ]]
+}
