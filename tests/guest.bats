@@ -45,14 +45,14 @@ qcow2_target() {
 	serve_qcow2
 }
 
-# boot CACHE WORD...: status and output (the guest's console), the shim's lines in LOG
+# boot CACHE WORD...: status and output (the guest's console), the shim's lines in LOG. AIO is threads unless given.
 boot() {
 	local cache=$1 qemu
 	shift
 	mapfile -t qemu < <("$BLK_SRCDIR/tests/guest/command" "$GUEST" "$@")
 	rm -f "$LOG"
 	BLKVERIFY_LOG=$LOG BLKVERIFY_STATS=1 run shim timeout 150 "${qemu[@]}" \
-		-drive "file=$TARGET,format=raw,if=virtio,cache=$cache,aio=threads,discard=unmap"
+		-drive "file=$TARGET,format=raw,if=virtio,cache=$cache,aio=${AIO:-threads},discard=unmap"
 }
 
 # stat_in_log NAME: added up over all processes
@@ -97,6 +97,24 @@ stopped_at() {
 	stopped_at "$BAD"
 	# what the guest does not read does not stop it
 	boot none blk.work=fs
+	passed
+}
+
+@test "raw, aio=native" {
+	raw_target
+	AIO=native boot none blk.work=fs,pattern,discard,fs,read "blk.range=$((FS / MIB + 4)):6"
+	passed
+	[ "$(stat_in_log writes)" -gt 50 ]
+	cmp "$TARGET" "$SHADOW"
+	e2fsck -f -n "$SHADOW"
+}
+
+@test "raw, aio=native, damaged: stopped at that sector" {
+	raw_target
+	damage_target "$BAD"
+	AIO=native boot none blk.work=read
+	stopped_at "$BAD"
+	AIO=native boot none blk.work=fs
 	passed
 }
 
