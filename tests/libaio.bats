@@ -1,5 +1,6 @@
 # Linux AIO: by libaio, by syscall(), and by programs that take events from the ring's memory without any call.
 load functions
+load qemu
 
 AT=4096
 LENGTH=8192
@@ -90,6 +91,18 @@ goes_on() {
 	for_each "$(libaio_rw --list)" goes_on
 }
 
+@test "a target's failure is reported, or handed on in the event" {
+	need_client libaio_rw
+	make_pair 64K
+	FAULT_OP=read FAULT_ERRNO=EIO run shim_with fail libaio_rw read "$TARGET" $AT $LENGTH 0
+	assert_return_mismatch read -5 $LENGTH
+	FAULT_OP=read FAULT_ERRNO=EIO BLKVERIFY_ON_ERROR=pass run shim_with fail libaio_rw read "$TARGET" $AT $LENGTH 0
+	assert_silent 1
+	[[ $output == *"ret=-1 EIO"* ]]
+	FAULT_OP=write FAULT_ERRNO=ENOSPC run shim_with fail libaio_rw raw_write "$TARGET" $AT $LENGTH 0
+	assert_return_mismatch write -28 $LENGTH
+}
+
 # ---- what a program can see of it ----
 
 behaves_on() {
@@ -134,17 +147,37 @@ behaves_on() {
 	[ "$output" = "$native" ]
 }
 
+slow_behaves() {
+	local native
+	make_pair 1M
+	run libaio_manner "$1" "$TARGET"
+	skip_if_absent
+	assert_status 0
+	native=$output
+	cp "$SHADOW" "$TARGET"
+	FAULT_DELAY=200000 run shim_with delay timeout 60 libaio_manner "$1" "$TARGET"
+	assert_clean
+	[ "$output" = "$native" ] || fail_with "$(diff <(echo "$native") <(echo "$output"))"
+	assert_same_contents
+}
+
+@test "what ends while requests are in flight on a slow target waits for them" {
+	need_client libaio_manner
+	for_each "stale closing clobbered destroying forked leaving" slow_behaves
+}
+
 # the twin: what each of them reads is compared
 notices() {
 	make_pair 1M
 	damage_shadow 9000
 	run shim timeout 60 libaio_manner "$1" "$TARGET"
 	assert_mismatch read 17 9000
+	[[ $output != *seen* ]] || fail_with "seen by the program"
 }
 
 @test "a wrong byte is noticed before the program can see it in the ring" {
 	need_client libaio_manner
-	for_each "peeking stale clobbered destroying threads events" notices
+	for_each "peeking spinning stale clobbered destroying threads events" notices
 }
 
 @test "requests in flight when the process ends are carried out on both sides" {

@@ -309,6 +309,22 @@ static void peeking(void)
 	printf("events %d counted %lld\n", done, (long long)total);
 }
 
+/* No call at all after io_submit: what is in the ring can be seen at once. */
+static void spinning(void)
+{
+	struct ring *ring;
+	struct iocb cb;
+
+	made(8);
+	ring = (struct ring *)context;
+	io_prep_pread(&cb, direct, buf, 65536, 0);
+	say("submit", submit(&cb));
+	while (__atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) == 0)
+		;
+	printf("seen %ld\n", (long)ring->event[0].res);
+	fflush(stdout);
+}
+
 /* An eventfd that is gone by then: its number is somebody else's. */
 static void stale(void)
 {
@@ -644,8 +660,8 @@ static void leaving(void)
 	_exit(0);
 }
 
-#define CASES X(setup) X(full) X(rejected) X(events) X(order) X(peeking) X(stale) X(closing) X(clobbered) X(waiting) \
-	X(cancelling) X(mixed) X(destroying) X(forked) X(queues) X(threads) X(leaving)
+#define CASES X(setup) X(full) X(rejected) X(events) X(order) X(peeking) X(spinning) X(stale) X(closing) X(clobbered) \
+	X(waiting) X(cancelling) X(mixed) X(destroying) X(forked) X(queues) X(threads) X(leaving)
 
 int main(int argc, char **argv)
 {
