@@ -99,6 +99,7 @@ goes_on() {
 	FAULT_OP=read FAULT_ERRNO=EIO BLKVERIFY_ON_ERROR=pass run shim_with fail libaio_rw read "$TARGET" $AT $LENGTH 0
 	assert_silent 1
 	[[ $output == *"ret=-1 EIO"* ]]
+	make_pair 64K
 	FAULT_OP=write FAULT_ERRNO=ENOSPC run shim_with fail libaio_rw raw_write "$TARGET" $AT $LENGTH 0
 	assert_return_mismatch write -28 $LENGTH
 }
