@@ -173,6 +173,7 @@ notices() {
 	damage_shadow 9000
 	run shim timeout 60 libaio_manner "$1" "$TARGET"
 	assert_mismatch read 17 9000
+	[[ $output == *io_submit* ]] || fail_with "expected the call to be named"
 	[[ $output != *seen* ]] || fail_with "seen by the program"
 }
 
