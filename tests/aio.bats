@@ -1,5 +1,6 @@
 # POSIX asynchronous I/O.
 load functions
+load qemu
 
 AT=5000
 LENGTH=40001
@@ -104,6 +105,22 @@ behaves_on() {
 
 @test "a program sees of POSIX AIO on other files what it sees without the shim" {
 	for_each "$(aio_manner --list)" behaves_on other
+}
+
+slow_behaves() {
+	local native
+	make_pair 1M
+	run aio_manner "$1" "$TARGET"
+	native=$output
+	cp "$SHADOW" "$TARGET"
+	FAULT_DELAY=2000 run shim_with delay timeout 60 aio_manner "$1" "$TARGET"
+	assert_clean
+	[ "$output" = "$native" ] || fail_with "$(diff <(echo "$native") <(echo "$output"))"
+	assert_same_contents
+}
+
+@test "on a slow target, too, requests on one descriptor are done in order" {
+	for_each "order cancelling" slow_behaves
 }
 
 # the twin: what each of them reads is compared
