@@ -266,7 +266,7 @@ fio_stops() {
 	assert_mismatch read 136 70000
 }
 
-@test "a guest's storage daemon with aio=native goes on with eio" {
+@test "qemu-io with aio=native goes on after EIO" {
 	need_program qemu-io
 	make_pair 4M
 	damage_shadow 70000
