@@ -40,14 +40,8 @@ static long do_fork(long number, const long w[6])
 {
 	long pid = real_syscall(number, w[0], w[1], w[2], w[3], w[4], w[5]);
 
-	if (pid == 0 && raw_getpid() != bv_pid) {
+	if (pid == 0 && raw_getpid() != bv_pid)
 		bv_child_begun();
-		bv_thread_forked();
-		bv_policy_forked();
-		bv_pool_forked();
-		bv_ring_forked();
-		bv_task_forked();
-	}
 	return pid;
 }
 
@@ -142,9 +136,8 @@ long op_syscall(const char *call, long number, long a, long b, long c, long d,
 	if (bv_disks == 0 || bv_thread.inside)
 		return real_syscall(number, a, b, c, d, e, f);
 	if (near_target(number, w, &result) || moves(number, w, &result) ||
+	    bv_libaio_syscall(number, w, &result) ||
 	    (bv_fd_disk(INT(a)) && on_target(number, w, &result)))
-	if (transfers(number, w, &result) || changes(number, w, &result) ||
-	    moves(number, w, &result) || bv_libaio_syscall(number, w, &result))
 		return result;
 	switch (number) {
 	case SYS_openat2:
