@@ -45,7 +45,7 @@ static bool is_same(const struct held *h, int fd)
 static int take(int index, int fd)
 {
 	struct held *h = &held[index];
-	int result = bv_own_copy(fd, &h->ours);
+	int result = bv_own_dup(fd, &h->ours);
 
 	if (result < 0)
 		return result;
@@ -99,7 +99,7 @@ void bv_eventfd_put(int index)
 	raw_sigset mask = lock_take(&lock);
 
 	if (--held[index].references == 0)
-		bv_own_return(&held[index].ours);
+		bv_own_release(&held[index].ours);
 	lock_give(&lock, mask);
 }
 
@@ -107,7 +107,7 @@ void bv_eventfd_forked(void)
 {
 	for (int i = 0; i < MOST; i++) {
 		if (held[i].references > 0)
-			bv_own_return(&held[i].ours);
+			bv_own_release(&held[i].ours);
 		held[i].references = 0;
 	}
 	atomic_store(&lock, 0);

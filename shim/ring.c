@@ -159,7 +159,7 @@ int ring_eventfd(int flags, int *slot)
 
 	if (fd < 0)
 		return fd;
-	result = bv_own_copy(fd, slot);
+	result = bv_own_dup(fd, slot);
 	raw_close(fd);
 	return result;
 }
@@ -308,7 +308,7 @@ long bv_ring_destroy(void *context)
 	ring_forward_end(ring);
 	raw_call(SYS_io_destroy, (long)ring->kernel, 0, 0, 0, 0, 0);
 	if (ring->wake >= 0)
-		bv_own_return(&ring->wake);
+		bv_own_release(&ring->wake);
 	raw_munmap(ring->shown, ring->shown_bytes);
 	raw_munmap(ring->order, ring->nr * sizeof(struct order));
 	ring_leave(ring);
@@ -357,8 +357,8 @@ void bv_ring_forked(void)
 		struct ring *ring = &table[i];
 
 		if (atomic_load(&ring->address)) {
-			bv_own_return(&ring->wake);
-			bv_own_return(&ring->ended);
+			bv_own_release(&ring->wake);
+			bv_own_release(&ring->ended);
 		}
 		*ring = (struct ring){ .wake = -1, .ended = -1 };
 	}

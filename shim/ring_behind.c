@@ -64,7 +64,7 @@ void ring_forward_end(struct ring *ring)
 		while (atomic_load(&ring->forwarder))
 			ring_moment();
 	}
-	bv_own_return(&ring->ended);
+	bv_own_release(&ring->ended);
 }
 
 static int start_thread(struct ring *ring)

@@ -12,10 +12,6 @@
  * limit of 1024, since F_DUPFD cannot go past the limit. */
 #define OWN_FIRST 960
 
-/* In place of a number: the entry is free again; somebody is at it. */
-#define EMPTY (-1)
-#define RESERVED (-2)
-
 static struct {
 	_Atomic int fd;
 	int *slot;
@@ -61,89 +57,100 @@ static void own_place(unsigned index, int fd)
 	atomic_store(&own[index].fd, fd);
 }
 
-int bv_own_adopt(int fd, int *slot)
+/* Whoever makes or ends an entry has it; a thread that waits gives way. */
+static _Atomic uint32_t changing;
+
+static raw_sigset begin_change(void)
 {
-	unsigned index = atomic_load(&own_count);
+	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+
+	while (atomic_exchange_explicit(&changing, 1, memory_order_acquire))
+		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	return mask;
+}
+
+static void end_change(raw_sigset mask)
+{
+	atomic_store_explicit(&changing, 0, memory_order_release);
+	raw_sigmask(mask);
+}
+
+/* An entry that was released, or the next new one. */
+static unsigned free_index(void)
+{
+	unsigned count = atomic_load(&own_count);
+
+	for (unsigned i = 0; i < count; i++)
+		if (atomic_load(&own[i].fd) < 0)
+			return i;
+	return count;
+}
+
+static int enter_copy(int fd, int *slot)
+{
+	unsigned index = free_index();
 	int high;
 
-	*slot = -1;
-	if (index == BV_MAX_OWN) {
-		raw_close(fd);
+	if (index == BV_MAX_OWN)
 		return -EMFILE;
-	}
 	high = dup_high(fd);
-	raw_close(fd);
 	if (high < 0)
 		return high;
 	own[index].slot = slot;
 	own_place(index, high);
-	atomic_store(&own_count, index + 1);
+	if (index == atomic_load(&own_count))
+		atomic_store(&own_count, index + 1);
 	return 0;
 }
 
-/* An entry that nothing stands in, reserved; -1: none. */
-static int own_reserve(void)
+int bv_own_dup(int fd, int *slot)
 {
-	unsigned count = atomic_load(&own_count);
-
-	for (unsigned i = 0; i < count; i++) {
-		int empty = EMPTY;
-
-		if (atomic_compare_exchange_strong(&own[i].fd, &empty, RESERVED))
-			return (int)i;
-	}
-	while (count < BV_MAX_OWN) {
-		int unused = 0;
-		bool mine = atomic_compare_exchange_strong(&own[count].fd,
-							   &unused, RESERVED);
-		unsigned index = count;
-
-		/* By whoever comes first, so that nobody waits for anybody. */
-		if (atomic_compare_exchange_strong(&own_count, &count, index + 1))
-			count = index + 1;
-		if (mine)
-			return (int)index;
-	}
-	return -1;
-}
-
-int bv_own_copy(int fd, int *slot)
-{
-	int index = own_reserve(), high;
+	raw_sigset mask = begin_change();
+	int result;
 
 	*slot = -1;
-	if (index < 0)
-		return -EMFILE;
-	own[index].slot = slot;
-	high = raw_fcntl(fd, F_DUPFD_CLOEXEC, own_floor());
-	if (high < 0)
-		atomic_store(&own[index].fd, EMPTY);
-	else
-		own_place((unsigned)index, high);
-	return high < 0 ? high : 0;
+	result = enter_copy(fd, slot);
+	end_change(mask);
+	return result;
 }
 
-void bv_own_return(int *slot)
+int bv_own_adopt(int fd, int *slot)
 {
-	unsigned count = atomic_load(&own_count);
-	int fd = *slot;
+	int result = bv_own_dup(fd, slot);
 
-	for (unsigned i = 0; i < count && fd >= 0; i++) {
-		if (own[i].slot != slot || atomic_load(&own[i].fd) != fd)
-			continue;
-		/* First closed, then forgotten: else closefrom could close it
-		 * in between, and we then what has got the number since. */
-		*slot = -1;
-		raw_close(fd);
-		atomic_store(&own[i].fd, EMPTY);
-		return;
-	}
+	raw_close(fd);
+	return result;
+}
+
+void bv_own_release(int *slot)
+{
+	raw_sigset mask = begin_change();
+	unsigned count = atomic_load(&own_count);
+
+	for (unsigned i = 0; i < count; i++)
+		if (own[i].slot == slot && atomic_load(&own[i].fd) >= 0) {
+			/* First closed, then forgotten: else closefrom could
+			 * close it in between, and we then what has got the
+			 * number since. */
+			raw_close(*slot);
+			atomic_store(&own[i].fd, -1);
+			break;
+		}
+	*slot = -1;
+	end_change(mask);
+}
+
+void bv_own_forked(void)
+{
+	atomic_store(&changing, 0);
 }
 
 static int own_index(int fd)
 {
 	unsigned count = atomic_load_explicit(&own_count, memory_order_acquire);
 
+	if (fd < 0)
+		return -1;
 	for (unsigned i = 0; i < count; i++)
 		if (atomic_load_explicit(&own[i].fd, memory_order_relaxed) == fd)
 			return (int)i;

@@ -20,10 +20,14 @@
  * negative errno with fd closed and *slot -1. Not thread-safe: start only. */
 int bv_own_adopt(int fd, int *slot);
 
-/* The same at any time, with a copy of fd, which stays open; and the end of
- * such a copy. */
-int bv_own_copy(int fd, int *slot);
-void bv_own_return(int *slot);
+/* Owns a copy of fd, whose number it leaves alone, from now until
+ * bv_own_release. As above, but thread-safe, at any time: signals are blocked
+ * meanwhile. Closing a copy of a file drops the process's POSIX locks on it. */
+int bv_own_dup(int fd, int *slot);
+void bv_own_release(int *slot);
+
+/* In the child after fork: nobody else is changing anything. */
+void bv_own_forked(void);
 
 /* Is fd one of ours? One comparison in the common case. Signal-safe. */
 bool bv_own_has(int fd);
