@@ -100,20 +100,37 @@ int op_io_queue_wait(const char *call, void *context, struct timespec *timeout);
 bool bv_libaio_syscall(long number, const long w[6], long *result);
 
 /* wrap_uring.c */
+int op_uring_queue_init(const char *call, unsigned entries, struct io_uring *ring, unsigned flags);
+int op_uring_queue_init_params(const char *call, unsigned entries, struct io_uring *ring, void *params);
+int op_uring_queue_init_mem(const char *call, unsigned entries, struct io_uring *ring, void *params, void *memory, size_t size);
+int op_uring_queue_mmap(const char *call, int fd, void *params, struct io_uring *ring);
+void op_uring_queue_exit(const char *call, struct io_uring *ring);
 int op_uring_submit(const char *call, struct io_uring *ring);
 int op_uring_submit_and_wait(const char *call, struct io_uring *ring, unsigned count);
 int op_uring_submit_and_wait_timeout(const char *call, struct io_uring *ring, void **cqe, unsigned count, void *timeout, void *mask);
+int op_uring_submit_and_wait_min_timeout(const char *call, struct io_uring *ring, void **cqe, unsigned count, void *timeout, unsigned minimum, void *mask);
+int op_uring_submit_and_wait_reg(const char *call, struct io_uring *ring, void **cqe, unsigned count, int index);
 int op_uring_submit_and_get_events(const char *call, struct io_uring *ring);
 int op_uring_wait_cqes(const char *call, struct io_uring *ring, void **cqe, unsigned count, void *timeout, void *mask);
 int op_uring_wait_cqe_timeout(const char *call, struct io_uring *ring, void **cqe, void *timeout);
-int op_uring_enter(const char *call, unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *mask);
-int op_uring_enter2(const char *call, unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *argument, size_t size);
+int op_uring_get_cqe(const char *call, struct io_uring *ring, void **cqe, unsigned count, unsigned wait, void *mask);
+int op_uring_enter(const char *call, unsigned fd, unsigned count, unsigned wait, unsigned flags, void *mask);
+int op_uring_enter2(const char *call, unsigned fd, unsigned count, unsigned wait, unsigned flags, void *argument, size_t size);
 int op_uring_setup(const char *call, unsigned entries, void *parameters);
 int op_uring_register(const char *call, unsigned fd, unsigned code, const void *argument, unsigned count);
 int op_uring_register_files(const char *call, struct io_uring *ring, const int *fds, unsigned count);
 int op_uring_register_files_tags(const char *call, struct io_uring *ring, const int *fds, const void *tags, unsigned count);
+int op_uring_register_files_sparse(const char *call, struct io_uring *ring, unsigned count);
 int op_uring_register_files_update(const char *call, struct io_uring *ring, unsigned offset, const int *fds, unsigned count);
 int op_uring_register_files_update_tag(const char *call, struct io_uring *ring, unsigned offset, const int *fds, const void *tags, unsigned count);
+int op_uring_unregister_files(const char *call, struct io_uring *ring);
+int op_uring_register_eventfd(const char *call, struct io_uring *ring, int fd);
+int op_uring_register_eventfd_async(const char *call, struct io_uring *ring, int fd);
+int op_uring_register_restrictions(const char *call, struct io_uring *ring, void *restrictions, unsigned count);
+
+/* io_uring_enter(2) and io_uring_register(2); negative errnos */
+int bv_uring_enter(const char *call, unsigned fd, unsigned count, unsigned wait, unsigned flags, void *argument, size_t size);
+int bv_uring_register(const char *call, unsigned fd, unsigned code, const void *argument, unsigned count);
 
 /* wrap_syscall.c */
 long op_syscall(const char *call, long number, long a, long b, long c, long d, long e, long f);

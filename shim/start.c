@@ -27,6 +27,7 @@
 #include "stream.h"
 #include "wrap_dl.h"
 #include "task.h"
+#include "uring.h"
 
 enum { NOT_STARTED, STARTING, STARTED };
 
@@ -147,6 +148,10 @@ static void guard_stacked(void)
 	};
 
 	bv_stacked_guard(&bv_target, others, sizeof(others) / sizeof(*others));
+	bv_thread_forked();
+	bv_policy_forked();
+	bv_pool_forked();
+	bv_uring_forked();
 }
 
 static void start_engine(void)

@@ -7,6 +7,7 @@
 #include "guard.h"
 #include "ops.h"
 #include "ring.h"
+#include "uring.h"
 
 off64_t op_lseek(struct bv_disk *disk, const char *call, int fd,
 		 off64_t offset, int whence)
@@ -39,6 +40,8 @@ int op_dup3(const char *call, int fd, int fd2, int flags)
 
 	if (bv_own_has(fd))
 		return not_yours();
+	if (fd != fd2)
+		bv_uring_closing((unsigned)fd2, (unsigned)fd2);
 	if (bv_own_has(fd2)) {
 		result = bv_own_yield(fd2);
 		if (result < 0) {
@@ -72,6 +75,7 @@ int op_close(const char *call, int (*real)(int), int fd)
 		return not_yours();
 	if (fd >= 0)
 		bv_ring_closing((unsigned)fd, (unsigned)fd);
+	bv_uring_closing((unsigned)fd, (unsigned)fd);
 	bv_fd_forget(fd);
 	return real(fd);
 }
@@ -109,6 +113,7 @@ int op_close_range(const char *call, unsigned first, unsigned last, int flags)
 	if (flags & CLOSE_RANGE_UNSHARE)
 		bv_fd_distrust();
 	bv_ring_closing(first, last);
+	bv_uring_closing(first, last);
 	bv_fd_forget_range(first, last);
 	result = close_around(first, last, flags);
 	if (result < 0) {
@@ -129,6 +134,7 @@ void op_closefrom(const char *call, int low)
 		return;
 	}
 	bv_ring_closing(first, ~0u);
+	bv_uring_closing(first, ~0u);
 	bv_fd_forget_range(first, BV_FDMAP_ROOM - 1);
 	if (close_around(first, ~0u, 0) < 0)
 		for (unsigned fd = first; fd < BV_FDMAP_ROOM; fd++)

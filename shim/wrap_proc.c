@@ -13,6 +13,7 @@
 #include "ops.h"
 #include "ring.h"
 #include "task.h"
+#include "uring.h"
 
 /* Out of a signal handler that interrupted an operation of ours, which will
  * not go on: others may be waiting for its range. */
@@ -34,6 +35,7 @@ void bv_child_begun(void)
 	bv_environment_forked();
 	bv_ring_forked();
 	bv_task_forked();
+	bv_uring_forked();
 }
 
 /* Unlike fork, it runs no pthread_atfork handlers. */

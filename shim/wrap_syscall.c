@@ -14,6 +14,7 @@
 #include "ops.h"
 #include "ring.h"
 #include "task.h"
+#include "uring.h"
 
 #define PTR(word) ((void *)(word))
 #define INT(word) ((int)(word))
@@ -35,6 +36,15 @@ static long do_uring_setup(const long w[6])
 	return real_syscall(SYS_io_uring_setup, w[0], w[1], 0, 0, 0, 0);
 }
 
+static long finish(int result)
+{
+	if (result < 0) {
+		errno = -result;
+		return -1;
+	}
+	return result;
+}
+
 /* A child without our memory is another process. */
 static long do_fork(long number, const long w[6])
 {
@@ -42,6 +52,12 @@ static long do_fork(long number, const long w[6])
 
 	if (pid == 0 && raw_getpid() != bv_pid)
 		bv_child_begun();
+	if (pid == 0 && raw_getpid() != bv_pid) {
+		bv_thread_forked();
+		bv_policy_forked();
+		bv_pool_forked();
+		bv_uring_forked();
+	}
 	return pid;
 }
 
@@ -146,6 +162,15 @@ long op_syscall(const char *call, long number, long a, long b, long c, long d,
 		return op_made(call, (int)real_syscall(number, a, b, c, 0, 0, 0));
 	case SYS_io_uring_setup:
 		return do_uring_setup(w);
+	case SYS_io_uring_enter:
+		return finish(bv_uring_enter("syscall(io_uring_enter)",
+					     (unsigned)a, (unsigned)b,
+					     (unsigned)c, (unsigned)d, PTR(e),
+					     LEN(f)));
+	case SYS_io_uring_register:
+		return finish(bv_uring_register("syscall(io_uring_register)",
+						(unsigned)a, (unsigned)b,
+						PTR(c), (unsigned)d));
 	case SYS_unshare:
 		return op_unshare(call, INT(a));
 	case SYS_execve:

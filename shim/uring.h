@@ -1,0 +1,257 @@
+/* uring: io_uring requests on targets, taken over.
+ *
+ * A completion becomes visible in memory that the program reads without a
+ * call, so whoever completes a request must have compared it before. What
+ * concerns a target is therefore taken out of the submission queue, carried
+ * out by the engine on a thread of the pool, and its completion sent to the
+ * program's ring by the kernel (IORING_OP_MSG_RING), which wakes whoever
+ * waits and looks after overflow. Everything else the kernel gets untouched.
+ *
+ *   uring_ring.c    the program's rings
+ *   uring_files.c   files registered with them
+ *   uring_sqe.c     what a request is
+ *   uring_job.c     requests taken over: storage and life
+ *   uring_run.c     carrying them out, in chains
+ *   uring_take.c    taking them over at submission
+ *   uring_post.c    sending completions
+ */
+#ifndef BV_URING_H
+#define BV_URING_H
+
+#include <linux/io_uring.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include <blkverify/disk.h>
+#include <blkverify/pool.h>
+
+/* The name under which reports know all of it. */
+#define BV_URING "io_uring"
+
+/* The part of liburing's struct io_uring that is used here; the same from
+ * 2.0 to 2.15 (liburing.h). */
+struct io_uring {
+	unsigned *khead, *ktail, *kring_mask, *kring_entries;
+	unsigned *kflags, *kdropped, *array;
+	struct io_uring_sqe *sqes;
+	unsigned sqe_head, sqe_tail;
+	size_t sq_ring_sz;
+	void *sq_ring_ptr;
+	unsigned sq_pad[4];
+	unsigned *cq_khead, *cq_ktail, *cq_kring_mask, *cq_kring_entries;
+	unsigned *cq_kflags, *cq_koverflow;
+	void *cqes;
+	size_t cq_ring_sz;
+	void *cq_ring_ptr;
+	unsigned cq_pad[4];
+	unsigned flags;
+	int ring_fd;
+};
+
+struct bv_held;
+
+/* A ring of the program's. */
+struct bv_uring {
+	_Atomic int key;             /* the program's descriptor + 1; 0: free */
+	int post_fd;                 /* own.h: a copy of it, to send to; -1 */
+
+	/* Its submission queue, in the program's memory. */
+	unsigned *khead, *ktail, *array;  /* array NULL: in order */
+	unsigned mask, shift;        /* shift: 1 with SQE128 */
+	struct io_uring_sqe *sqes;
+
+	bool foreign;                /* the kernel was given requests too */
+	bool restricted;             /* it takes only certain requests */
+	bool async_event;            /* its eventfd is for late completions */
+
+	struct bv_held **files;      /* registered; NULL where no target is */
+	unsigned file_count;
+
+	_Atomic uint32_t inflight;   /* requests taken over; futex */
+};
+
+/* ---- uring_ring.c ---- */
+
+/* The ring the program knows by this descriptor, or NULL. */
+struct bv_uring *bv_uring_at(int fd);
+
+/* A ring was made; whatever had its number is gone. */
+void bv_uring_made(int fd, const struct io_uring *ring);
+
+/* The ring of a struct io_uring, known or not until now; NULL when there is
+ * no room to remember it. */
+struct bv_uring *bv_uring_of(const struct io_uring *ring);
+
+/* Setup flags as the ring can be had: without those that would hide
+ * submissions from us or keep others from sending it completions. What the
+ * kernel would refuse stays as it is. Flags not known here: ~0u. */
+unsigned bv_uring_flags(unsigned flags);
+
+/* Waits until nothing of the ring's is in flight. */
+void bv_uring_settle(struct bv_uring *ring);
+
+/* The program is about to close these descriptors: waits for requests that
+ * use them, and forgets rings. One load where rings were never used. */
+void bv_uring_closing(unsigned first, unsigned last);
+
+/* In the child after fork. */
+void bv_uring_forked(void);
+
+/* ---- uring_files.c ---- */
+
+/* A target that is registered with rings: the kernel keeps the file though
+ * the program may close its descriptor, so we keep a copy. */
+struct bv_held {
+	int fd;                      /* own.h; -1: free */
+	int origin;                  /* the program's; -1: closed by now */
+	struct bv_disk *disk;
+	unsigned users;              /* slots of all rings */
+};
+
+/* May these files be registered? Negative errno when one is a target that
+ * cannot be taken over; said already. */
+int bv_files_check(const char *call, const struct bv_uring *ring,
+		   const int *fds, unsigned count);
+
+void bv_files_new(struct bv_uring *ring, const int *fds, unsigned count);
+void bv_files_update(struct bv_uring *ring, unsigned offset, const int *fds,
+		     unsigned count);
+void bv_files_drop(struct bv_uring *ring);
+
+/* The target in that slot, or NULL. */
+struct bv_held *bv_files_at(const struct bv_uring *ring, unsigned slot);
+
+void bv_files_closing(unsigned first, unsigned last);
+
+/* ---- uring_sqe.c ---- */
+
+/* What a request means to us. */
+enum bv_sqe_kind {
+	BV_SQE_HARMLESS,             /* no file contents */
+	BV_SQE_NEUTRAL,              /* the same, and can be had in a chain */
+	BV_SQE_DESCRIPTORS,          /* makes descriptors, out of sight */
+	BV_SQE_READ,
+	BV_SQE_WRITE,
+	BV_SQE_CHANGE,               /* length, space, barriers */
+	BV_SQE_OPEN,
+	BV_SQE_CLOSE,
+	BV_SQE_OPAQUE,               /* cannot be taken over */
+};
+
+struct bv_sqe_view {
+	enum bv_sqe_kind kind;
+	struct bv_disk *disk;        /* the target it is about, or NULL */
+	int fd;                      /* by which the target is reached */
+	struct bv_held *held;        /* registered, or NULL: by fd */
+};
+
+void bv_sqe_look(const struct bv_uring *ring, const struct io_uring_sqe *sqe,
+		 struct bv_sqe_view *view);
+
+/* It goes through unverified, and ends nobody knows when: what it may change
+ * is not compared again. */
+void bv_sqe_give_up(struct bv_disk *disk, const struct io_uring_sqe *sqe);
+
+/* Linux 5.19 to 6.16: newer than Debian 12's headers. */
+#define BV_OP_SEND_ZC 47
+#define BV_OP_SENDMSG_ZC 48
+#define BV_OP_READ_MULTISHOT 49
+#define BV_OP_WAITID 50
+#define BV_OP_FUTEX_WAIT 51
+#define BV_OP_FUTEX_WAKE 52
+#define BV_OP_FUTEX_WAITV 53
+#define BV_OP_FIXED_FD_INSTALL 54
+#define BV_OP_FTRUNCATE 55
+#define BV_OP_READV_FIXED 60
+#define BV_OP_WRITEV_FIXED 61
+#define BV_OP_PIPE 62
+
+/* ---- uring_job.c ---- */
+
+#define BV_FEW_SEGMENTS 12
+
+/* A request taken over. */
+struct bv_taken {
+	struct bv_job job;           /* the pool's; heads of chains only */
+	struct bv_uring *ring;
+	struct bv_taken *next;       /* of the chain, or of a list */
+	struct bv_disk *disk;        /* NULL: nothing is done */
+	struct bv_held *held;        /* registered, or NULL: then by fd */
+	int fd;
+	bool over;                   /* all that is left is to say result */
+	int result;
+
+	struct io_uring_sqe sqe;     /* as the program wrote it */
+	struct io_uring_sqe *place;  /* where it stood */
+	unsigned index;              /* which it was of those submitted */
+
+	uint64_t number;             /* in order of submission */
+	_Atomic uint32_t uses;       /* descriptor + 1; 0: none (any more) */
+	uint32_t link;               /* of the free list */
+
+	struct iovec *iov;           /* private copy */
+	unsigned count;
+	size_t mapped;               /* bytes of iov where it is a mapping */
+	struct iovec few[BV_FEW_SEGMENTS];
+};
+
+/* By which the target is reached now: ours may move. */
+static inline int bv_taken_fd(const struct bv_taken *taken)
+{
+	return taken->held ? taken->held->fd : taken->fd;
+}
+
+/* A free one, or NULL when there is none. */
+struct bv_taken *bv_taken_get(void);
+void bv_taken_put(struct bv_taken *taken);
+
+/* Between these its descriptor must stay open. */
+void bv_taken_began(struct bv_taken *taken);
+void bv_taken_finished(struct bv_taken *taken);
+
+/* Waits until nothing uses a descriptor of [first, last]; with before, only
+ * what was submitted to the same ring before it. */
+void bv_taken_settle(unsigned first, unsigned last,
+		     const struct bv_taken *before);
+
+void bv_taken_forked(void);
+
+/* ---- uring_run.c ---- */
+
+/* Hands a chain to the pool. */
+void bv_chain_start(struct bv_taken *head);
+
+/* ---- uring_post.c ---- */
+
+/* Can completions be sent on this system? Asked once. */
+bool bv_post_possible(void);
+
+/* Gives the program a completion. Does not return where that fails for
+ * good: the program would wait for ever. */
+void bv_post(struct bv_uring *ring, uint64_t user_data, int result);
+
+void bv_post_forked(void);
+
+/* ---- uring_take.c ---- */
+
+/* What one call submits. */
+struct bv_submission {
+	struct bv_uring *ring;
+	struct bv_taken *first, **last;
+	unsigned head;               /* of the queue, before */
+	unsigned total;              /* requests that stand in it */
+};
+
+/* Takes over what is about to be submitted: the first most requests. own:
+ * with those that liburing has not handed over yet. True when there is
+ * something to launch after the kernel took the rest. */
+bool bv_take(struct bv_submission *s, struct bv_uring *ring,
+	     const struct io_uring *own, unsigned most);
+
+/* The kernel has taken what it would: begins what was among it, and puts
+ * the rest back where it stood. */
+void bv_launch(struct bv_submission *s);
+
+#endif
