@@ -38,8 +38,7 @@ int main(int argc, char **argv)
 {
 	static const char *const hows[] = { "read", "write", "readv", "writev", "read_fixed", "write_fixed", "registered",
 		"registered_tags", "registered_update", "registered_update_tag", "register", "sqpoll", "wait", "wait_timeout",
-		"get_events", "wait_cqes", "wait_cqe_timeout", "enter", "enter2", "fallocate", "linked", "splice", "openat_trunc",
-		"openat", "close", "raw", "setup", "none" };
+		"get_events", "wait_cqes", "wait_cqe_timeout", "enter", "enter2", "get_cqe", "fallocate", "raw", "setup", "none" };
 	struct io_uring_params params = { 0 };
 	struct io_uring ring;
 	struct io_uring_sqe *sqe;
@@ -98,38 +97,7 @@ int main(int argc, char **argv)
 		io_uring_prep_read(sqe, ends[0], buf, (unsigned)n, 0);
 		return done(&ring, io_uring_submit(&ring), n, buf);
 	}
-	/* the ring gives the descriptor, or takes it away and FILE.other gets its number; libc reads */
-	if (!strcmp(how, "openat") || !strcmp(how, "close")) {
-		char other[4096];
-
-		snprintf(other, sizeof(other), "%s.other", argv[2]);
-		if (*how == 'o')
-			io_uring_prep_openat(sqe, AT_FDCWD, argv[2], O_RDONLY, 0);
-		else
-			io_uring_prep_close(sqe, fd);
-		ret = io_uring_submit(&ring);
-		if (ret < 0 || io_uring_wait_cqe(&ring, &cqe) || cqe->res < 0) {
-			errno = ret < 0 ? -ret : -cqe->res;
-			return result(-1);
-		}
-		if (result(pread(*how == 'o' ? cqe->res : open(other, O_RDONLY), buf, n, at)))
-			return 1;
-		printf("digest=%016llx\n", (unsigned long long)digest(buf, n));
-		return 0;
-	}
-	if (!strcmp(how, "openat_trunc"))
-		io_uring_prep_openat(sqe, AT_FDCWD, argv[2], O_WRONLY | O_TRUNC, 0);
-	else if (!strcmp(how, "splice")) {
-		if (pipe(ends))
-			trouble("pipe");
-		io_uring_prep_splice(sqe, fd, at, ends[1], -1, (unsigned)n, 0);
-	} else if (!strcmp(how, "linked")) {
-		/* the first of two that hang together has nothing to do with FILE */
-		io_uring_prep_nop(sqe);
-		sqe->flags |= IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
-		sqe = io_uring_get_sqe(&ring);
-		io_uring_prep_read(sqe, fd, buf, (unsigned)n, (uint64_t)at);
-	} else if (!strcmp(how, "write"))
+	if (!strcmp(how, "write"))
 		io_uring_prep_write(sqe, fd, buf, (unsigned)n, (uint64_t)at);
 	else if (!strcmp(how, "readv"))
 		io_uring_prep_readv(sqe, fd, iov, (unsigned)count, (uint64_t)at);
@@ -184,14 +152,15 @@ int main(int argc, char **argv)
 		ret = io_uring_submit_and_wait_timeout(&ring, &cqe, 1, NULL, NULL);
 	else if (!strcmp(how, "get_events"))
 		ret = io_uring_submit_and_get_events(&ring);
-	else if (!strncmp(how, "enter", 5)) {
+	else if (!strncmp(how, "enter", 5) || !strcmp(how, "get_cqe")) {
 		/* what io_uring_submit does by itself */
 		unsigned tail = *ring.sq.ktail;
 
 		ring.sq.array[tail & *ring.sq.kring_mask] = ring.sq.sqe_head & *ring.sq.kring_mask;
 		ring.sq.sqe_head++;
 		io_uring_smp_store_release(ring.sq.ktail, tail + 1);
-		ret = how[5] ? io_uring_enter2((unsigned)ring.ring_fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, _NSIG / 8) :
+		ret = *how == 'g' ? __io_uring_get_cqe(&ring, &cqe, 1, 1, NULL) :
+			how[5] ? io_uring_enter2((unsigned)ring.ring_fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, _NSIG / 8) :
 			io_uring_enter((unsigned)ring.ring_fd, 1, 1, IORING_ENTER_GETEVENTS, NULL);
 	} else
 		ret = io_uring_submit(&ring);
