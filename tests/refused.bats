@@ -19,6 +19,9 @@ streams=$(words_of stream)
 rings=$(words_of uring_rw | grep -v -x -E 'uring_rw/(none|raw|setup|enter|enter2|openat|close)' || :)
 # sharing what is equal already does not change a target that it is done to
 copies=$(words_of copier | sed 's,.*,&/from &/to,' | tr ' ' '\n' | grep -v FIDEDUPERANGE/to)
+posix_aio=$(words_of aio)
+native_aio=$(words_of libaio_rw)
+copies=$(words_of copier | grep -v RANGE | sed 's,.*,&/from &/to,' | tr ' ' '\n')
 
 # perform WORD FILE: the command line for that word on FILE, in COMMAND
 perform() {
@@ -41,6 +44,9 @@ called() {
 	stream/*backtrace*) echo backtrace_symbols_fd ;;
 	stream/*) call=${call%:*} && echo "${call##*_}" ;;
 	uring_rw/*) echo io_uring ;;
+	aio/*) echo "${call%:*}" ;;
+	libaio_rw/raw_*) echo syscall ;;
+	libaio_rw/*) echo io_submit ;;
 	copier/FI*) echo ioctl ;;
 	copier/raw_*) call=${call#raw_} && echo "${call%/*}" ;;
 	copier/*) echo "${call%/*}" ;;
@@ -89,6 +95,10 @@ refused() {
 @test "io_uring on a target is refused" {
 	need_client uring_rw
 	for_each "$rings" refused
+@test "POSIX asynchronous I/O on a target is refused" { for_each "$posix_aio" refused; }
+@test "libaio on a target is refused" {
+	need_client libaio_rw
+	for_each "$native_aio" refused
 }
 @test "copies inside the kernel from and to a target are refused" { for_each "$copies" refused; }
 
@@ -105,6 +115,7 @@ let_alone() {
 
 @test "none of it is refused on a file that is no target" {
 	for_each "$mappings $streams $rings $copies" let_alone
+	for_each "$mappings $streams $posix_aio $native_aio $copies" let_alone
 }
 
 # ---- warn: it goes through, with a line, and nothing that follows is a false alarm ----
@@ -140,6 +151,9 @@ WARNED=$(tr ' ' '\n' <<<"$mappings $streams $copies" | grep -v ':empty$')
 @test "with warn, io_uring goes through" {
 	need_client uring_rw
 	for_each "$(grep -v openat_trunc <<<"$rings")" warned
+@test "with warn, libaio goes through" {
+	need_client libaio_rw
+	for_each "$native_aio" warned
 }
 
 counted() {
@@ -189,6 +203,8 @@ aborted() {
 @test "with abort, unverified I/O ends the program" {
 	for_each "mapping/mmap:read stream/fopen:read stream/stdin:read stream/fdopen:write
 		$(echo "$rings" | head -n 2)
+	for_each "mapping/mmap:read stream/fopen:read stream/stdin:read stream/fdopen:write aio/aio_read:read
+		aio/lio_listio:write $(echo "$native_aio" | head -n 1)
 		copier/copy_file_range/from copier/copy_file_range/to copier/sendfile/to copier/splice/from copier/FICLONE/to" aborted
 }
 
@@ -256,9 +272,9 @@ ring_refused() {
 	assert_clean
 }
 
-@test "a ring that is made or entered by hand is refused with ENOSYS" {
+@test "a ring that is made by hand is refused with ENOSYS" {
 	need_client uring_rw
-	for_each "raw setup enter enter2" ring_refused
+	for_each "raw setup" ring_refused
 }
 
 # ---- ioctls ----

@@ -314,8 +314,8 @@ machine_works() {
 	: >"$log"
 	qmp_start "machine$RANDOM"
 	BLKVERIFY_LOG=$log background_shim qemu-system-x86_64 -accel tcg -machine none -nodefaults -no-user-config -display none \
-		"${QMP_OPTIONS[@]}" -object iothread,id=thread -blockdev driver=raw,node-name=disk,file=file \
-		-blockdev "driver=file,node-name=file,filename=$TARGET,aio=$1,cache.direct=$2"
+		"${QMP_OPTIONS[@]}" -object iothread,id=thread \
+		-blockdev "driver=file,node-name=file,filename=$TARGET,aio=$1,cache.direct=$2" -blockdev driver=raw,node-name=disk,file=file
 	qmp qmp_capabilities
 	[ "$3" = main ] || qmp x-blockdev-set-iothread '{"node-name": "disk", "iothread": "thread"}'
 	machine_io 'write -P 7 1M 64k'
