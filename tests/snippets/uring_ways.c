@@ -5,6 +5,7 @@
  * build: -luring -lpthread
  */
 #include "client.h"
+#include <dirent.h>
 #include <liburing.h>
 #include <linux/falloc.h>
 #include <poll.h>
@@ -234,6 +235,30 @@ static void one_by_one(void)
 	reads(fd, buf, 65536, 0);
 	go(1);
 	show("bytes", buf, 65536);
+	io_uring_queue_exit(&ring);
+}
+
+/* lists of segments need not outlive the call that submits them */
+static void vectors(void)
+{
+	static const int counts[] = { 1, 3, 12, 13, 100, 1024 };
+	struct iovec *iov = calloc(1024, sizeof(*iov));
+	char *buf = buffer(65536, 1);
+
+	make(16, 0);
+	for (int way = 0; way < 2; way++)
+		for (unsigned i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+			for (int k = 0; k < counts[i]; k++)
+				iov[k] = (struct iovec){ buf + (k * 7919 + 100) % 60000, (size_t)(k % 5) * 11 };
+			if (way)
+				io_uring_prep_writev(numbered(sqe()), fd, iov, (unsigned)counts[i], 30000);
+			else
+				io_uring_prep_readv(numbered(sqe()), fd, iov, (unsigned)counts[i], 0);
+			say("submitted", io_uring_submit(&ring));
+			memset(iov, 0xff, 1024 * sizeof(*iov));
+			reap(1, 1);
+			show("bytes", buf, 65536);
+		}
 	io_uring_queue_exit(&ring);
 }
 
@@ -878,20 +903,23 @@ static void forks(void)
 	show("parent", buf, 65536);
 }
 
-static void fds_left(int *count)
+static int open_files(void)
 {
-	*count = 0;
-	for (int i = 0; i < 900; i++)
-		*count += fcntl(i, F_GETFD) != -1;
+	DIR *dir = opendir("/proc/self/fd");
+	int count = 0;
+
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
 }
 
 /* rings come and go, with requests in flight, under the same number */
 static void reuse(void)
 {
 	char *buf = buffer(65536, 1);
-	int before, after, number = -1;
+	int before = open_files(), number = -1;
 
-	fds_left(&before);
 	for (int i = 0; i < 50; i++) {
 		make(8, 0);
 		if (number < 0)
@@ -912,8 +940,7 @@ static void reuse(void)
 		else
 			close(ring.ring_fd);
 	}
-	fds_left(&after);
-	printf("\nleft open %d\n", after - before);
+	printf("\nleft open %d\n", open_files() - before);
 	show("bytes", buf, 65536);
 }
 
@@ -1044,7 +1071,8 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } ways[] = {
-	{ "results", results }, { "one_by_one", one_by_one }, { "position", position }, { "length", length },
+	{ "results", results }, { "one_by_one", one_by_one }, { "vectors", vectors },
+	{ "position", position }, { "length", length },
 	{ "chains", chains }, { "chain_order", chain_order }, { "chain_data", chain_data }, { "drains", drains },
 	{ "waiting", waiting }, { "events", events }, { "late_events", late_events },
 	{ "stops", stops }, { "overflow", overflow }, { "shared_buffer", shared_buffer }, { "mapped", mapped }, { "shapes", shapes },
