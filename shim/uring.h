@@ -79,10 +79,12 @@ struct bv_uring *bv_uring_at(int fd);
 
 /* A ring was made; whatever had its number is gone. */
 void bv_uring_made(int fd, const struct io_uring *ring);
+void bv_uring_gone(int fd);
 
-/* The ring of a struct io_uring, known or not until now; NULL when there is
- * no room to remember it. */
-struct bv_uring *bv_uring_of(const struct io_uring *ring);
+/* The ring of a struct io_uring, known or not until now. Where there is no
+ * room to remember it, *unknown, which takes nothing over. */
+struct bv_uring *bv_uring_of(const struct io_uring *ring,
+			     struct bv_uring *unknown);
 
 /* Setup flags as the ring can be had: without those that would hide
  * submissions from us or keep others from sending it completions. What the
@@ -124,6 +126,7 @@ void bv_files_drop(struct bv_uring *ring);
 struct bv_held *bv_files_at(const struct bv_uring *ring, unsigned slot);
 
 void bv_files_closing(unsigned first, unsigned last);
+void bv_files_forked(void);
 
 /* ---- uring_sqe.c ---- */
 

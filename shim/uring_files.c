@@ -220,3 +220,8 @@ struct bv_held *bv_files_at(const struct bv_uring *ring, unsigned slot)
 	return ring && ring->files && slot < ring->file_count ?
 		       ring->files[slot] : NULL;
 }
+
+void bv_files_forked(void)
+{
+	atomic_store(&changing, 0);
+}

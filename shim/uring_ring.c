@@ -24,7 +24,7 @@ struct bv_uring *bv_uring_at(int fd)
 	return index ? &rings[index - 1] : NULL;
 }
 
-/* Makes the entry for fd; its former one is dropped first. */
+/* NULL: there is no room. */
 static struct bv_uring *enter_ring(int fd)
 {
 	for (unsigned i = 0; i < RINGS; i++) {
@@ -63,25 +63,42 @@ static void describe(struct bv_uring *ring, const struct io_uring *from)
 	ring->sqes = from->sqes;
 }
 
-void bv_uring_made(int fd, const struct io_uring *from)
+void bv_uring_gone(int fd)
 {
 	struct bv_uring *ring = bv_uring_at(fd);
 
 	if (ring)
 		drop(ring);
+}
+
+void bv_uring_made(int fd, const struct io_uring *from)
+{
+	struct bv_uring *ring;
+
+	bv_uring_gone(fd);
 	ring = (unsigned)fd < NUMBERS ? enter_ring(fd) : NULL;
 	if (ring)
 		describe(ring, from);
 }
 
-struct bv_uring *bv_uring_of(const struct io_uring *from)
+/* The same ring may be mapped again, elsewhere. */
+struct bv_uring *bv_uring_of(const struct io_uring *from,
+			     struct bv_uring *unknown)
 {
 	struct bv_uring *ring = bv_uring_at(from->ring_fd);
 
-	if (ring && ring->khead == from->khead && ring->sqes == from->sqes)
-		return ring;
-	bv_uring_made(from->ring_fd, from);
-	return bv_uring_at(from->ring_fd);
+	if (!ring) {
+		bv_uring_made(from->ring_fd, from);
+		ring = bv_uring_at(from->ring_fd);
+	}
+	if (!ring) {
+		*unknown = (struct bv_uring){ .post_fd = -1,
+					      .restricted = true };
+		ring = unknown;
+	}
+	if (ring->khead != from->khead || ring->sqes != from->sqes)
+		describe(ring, from);
+	return ring;
 }
 
 /* SQPOLL: requests are taken out of memory without a call. IOPOLL: a no-op
@@ -150,6 +167,7 @@ void bv_uring_closing(unsigned first, unsigned last)
 void bv_uring_forked(void)
 {
 	bv_own_forked();
+	bv_files_forked();
 	bv_taken_forked();
 	bv_post_forked();
 	for (unsigned i = 0; i < RINGS; i++)

@@ -51,6 +51,7 @@ static unsigned chain_end(const struct queue *q, unsigned i)
 /* A chain, as it concerns us. */
 struct chain {
 	unsigned first, end;
+	struct bv_sqe_view view;     /* of the last request */
 	bool targets, strangers, opaque, drains, opens;
 };
 
@@ -63,6 +64,7 @@ static void survey(const struct queue *q, struct chain *c)
 		if (!sqe)
 			continue;
 		bv_sqe_look(q->ring, sqe, &view);
+		c->view = view;
 		c->drains |= sqe->flags & IOSQE_IO_DRAIN;
 		c->opens |= view.kind == BV_SQE_DESCRIPTORS ||
 			    (view.kind == BV_SQE_OPEN && !view.disk) ||
@@ -199,10 +201,11 @@ static void hollow(struct io_uring_sqe *sqe)
 	sqe->user_data = user_data;
 }
 
-static bool take_one(struct bv_submission *s, const struct queue *q, unsigned i)
+static bool take_one(struct bv_submission *s, const struct queue *q,
+		     const struct chain *c, unsigned i)
 {
 	struct bv_taken *t = bv_taken_get();
-	struct bv_sqe_view view;
+	struct bv_sqe_view view = c->view;
 
 	if (!t)
 		return false;
@@ -210,7 +213,8 @@ static bool take_one(struct bv_submission *s, const struct queue *q, unsigned i)
 	t->place = request_at(q, i);
 	t->sqe = *t->place;
 	t->index = i;
-	bv_sqe_look(q->ring, &t->sqe, &view);
+	if (c->end - c->first > 1)
+		bv_sqe_look(q->ring, &t->sqe, &view);
 	t->disk = view.disk;
 	t->fd = view.fd;
 	t->held = view.held;
@@ -235,7 +239,7 @@ static bool take_chain(struct bv_submission *s, const struct queue *q,
 	struct bv_taken **before = s->last, *t, *next;
 
 	for (unsigned i = c->first; i < c->end; i++)
-		if (!take_one(s, q, i)) {
+		if (!take_one(s, q, c, i)) {
 			for (t = *before; t; t = next) {
 				next = t->next;
 				put_back(t);

@@ -24,16 +24,19 @@
  * program's own, past everything here. */
 static long do_uring_setup(const long w[6])
 {
-	int refused = bv_policy_unverified(&bv_disk[0],
-					   "syscall(io_uring_setup)", -ENOSYS);
+	int result = bv_policy_unverified(&bv_disk[0],
+					  "syscall(io_uring_setup)", -ENOSYS);
 
-	if (refused < 0) {
-		errno = -refused;
+	if (result < 0) {
+		errno = -result;
 		return -1;
 	}
 	for (unsigned i = 0; i < bv_disks; i++)
 		bv_change_lasting(&bv_disk[i], 0, INT64_MAX);
-	return real_syscall(SYS_io_uring_setup, w[0], w[1], 0, 0, 0, 0);
+	result = (int)real_syscall(SYS_io_uring_setup, w[0], w[1], 0, 0, 0, 0);
+	if (result >= 0)
+		bv_uring_gone(result);
+	return result;
 }
 
 static long finish(int result)

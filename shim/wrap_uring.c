@@ -109,10 +109,11 @@ int op_uring_queue_mmap(const char *call, int fd, void *params,
 			struct io_uring *ring)
 {
 	int result = real_io_uring_queue_mmap(fd, params, ring);
+	struct bv_uring unknown;
 
 	(void)call;
 	if (result == 0 && bv_disks > 0)
-		bv_uring_made(fd, ring);
+		bv_uring_of(ring, &unknown);
 	return result;
 }
 
@@ -127,9 +128,13 @@ void op_uring_queue_exit(const char *call, struct io_uring *ring)
 
 int op_uring_setup(const char *call, unsigned entries, void *parameters)
 {
-	int refused = refuse_raw(call);
+	int result = refuse_raw(call);
 
-	return refused < 0 ? refused : real_io_uring_setup(entries, parameters);
+	if (result == 0)
+		result = real_io_uring_setup(entries, parameters);
+	if (result >= 0)
+		bv_uring_gone(result);
+	return result;
 }
 
 /* ---- submission ---- */
@@ -137,9 +142,10 @@ int op_uring_setup(const char *call, unsigned entries, void *parameters)
 /* Everything that stands in ring's queue. */
 static bool take_all(struct bv_submission *s, struct io_uring *ring)
 {
-	struct bv_uring *known = bv_disks > 0 ? bv_uring_of(ring) : NULL;
+	struct bv_uring unknown;
 
-	return known && bv_take(s, known, ring, ~0u);
+	return bv_disks > 0 &&
+	       bv_take(s, bv_uring_of(ring, &unknown), ring, ~0u);
 }
 
 int op_uring_submit(const char *call, struct io_uring *ring)
@@ -278,13 +284,13 @@ static int enter(unsigned fd, unsigned count, unsigned wait, unsigned flags,
 int op_uring_get_cqe(const char *call, struct io_uring *ring, void **cqe,
 		     unsigned count, unsigned wait, void *mask)
 {
-	struct bv_uring *known = bv_disks > 0 && count > 0 ?
-					 bv_uring_of(ring) : NULL;
+	struct bv_uring unknown;
 	struct bv_submission s;
 	int result;
 
 	(void)call;
-	if (!known || !bv_take(&s, known, NULL, count))
+	if (bv_disks == 0 || count == 0 ||
+	    !bv_take(&s, bv_uring_of(ring, &unknown), NULL, count))
 		return real___io_uring_get_cqe(ring, cqe, count, wait, mask);
 	result = enter((unsigned)ring->ring_fd, count, 0, 0, NULL, 0);
 	bv_launch(&s);
@@ -339,7 +345,12 @@ int op_uring_enter2(const char *call, unsigned fd, unsigned count,
 
 static struct bv_uring *known_of(const struct io_uring *ring)
 {
-	return bv_disks > 0 ? bv_uring_of(ring) : NULL;
+	struct bv_uring unknown, *known;
+
+	if (bv_disks == 0)
+		return NULL;
+	known = bv_uring_of(ring, &unknown);
+	return known == &unknown ? NULL : known;
 }
 
 int op_uring_register_files(const char *call, struct io_uring *ring,

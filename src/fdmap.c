@@ -59,6 +59,8 @@ void bv_fd_forget_range(unsigned first, unsigned last)
 
 void bv_fd_distrust(void)
 {
-	atomic_store(&distrusted, true);
+	/* Nothing is remembered after the first time. */
+	if (atomic_exchange(&distrusted, true))
+		return;
 	bv_fd_forget_range(0, BV_FDMAP_ROOM - 1);
 }
