@@ -231,6 +231,9 @@ void bv_chain_start(struct bv_taken *head);
 /* Can completions be sent on this system? Asked once. */
 bool bv_post_possible(void);
 
+/* If so: has the kernel this request? */
+bool bv_post_knows(unsigned opcode);
+
 /* Gives the program a completion. Does not return where that fails for
  * good: the program would wait for ever. */
 void bv_post(struct bv_uring *ring, uint64_t user_data, int result);
