@@ -38,7 +38,8 @@ int main(int argc, char **argv)
 {
 	static const char *const hows[] = { "read", "write", "readv", "writev", "read_fixed", "write_fixed", "registered",
 		"registered_tags", "registered_update", "registered_update_tag", "register", "sqpoll", "wait", "wait_timeout",
-		"get_events", "wait_cqes", "wait_cqe_timeout", "enter", "enter2", "get_cqe", "fallocate", "raw", "setup", "none" };
+		"get_events", "wait_cqes", "wait_cqe_timeout", "enter", "enter2", "get_cqe", "raw_enter", "raw_register",
+		"fallocate", "raw", "setup", "none" };
 	struct io_uring_params params = { 0 };
 	struct io_uring ring;
 	struct io_uring_sqe *sqe;
@@ -134,8 +135,12 @@ int main(int argc, char **argv)
 		}
 		io_uring_prep_read(sqe, 0, buf, (unsigned)n, (uint64_t)at);
 		sqe->flags |= IOSQE_FIXED_FILE;
-	} else if (!strcmp(how, "register")) {
-		ret = io_uring_register((unsigned)ring.ring_fd, IORING_REGISTER_FILES, &fd, 1);
+	} else if (!strcmp(how, "register") || !strcmp(how, "raw_register")) {
+		ret = *how == 'r' && how[1] == 'e' ?
+			io_uring_register((unsigned)ring.ring_fd, IORING_REGISTER_FILES, &fd, 1) :
+			(int)syscall(SYS_io_uring_register, ring.ring_fd, IORING_REGISTER_FILES, &fd, 1);
+		if (ret == -1)
+			ret = -errno;
 		if (ret < 0) {
 			errno = -ret;
 			return result(-1);
@@ -152,14 +157,15 @@ int main(int argc, char **argv)
 		ret = io_uring_submit_and_wait_timeout(&ring, &cqe, 1, NULL, NULL);
 	else if (!strcmp(how, "get_events"))
 		ret = io_uring_submit_and_get_events(&ring);
-	else if (!strncmp(how, "enter", 5) || !strcmp(how, "get_cqe")) {
+	else if (!strncmp(how, "enter", 5) || !strcmp(how, "get_cqe") || !strcmp(how, "raw_enter")) {
 		/* what io_uring_submit does by itself */
 		unsigned tail = *ring.sq.ktail;
 
 		ring.sq.array[tail & *ring.sq.kring_mask] = ring.sq.sqe_head & *ring.sq.kring_mask;
 		ring.sq.sqe_head++;
 		io_uring_smp_store_release(ring.sq.ktail, tail + 1);
-		ret = *how == 'g' ? __io_uring_get_cqe(&ring, &cqe, 1, 1, NULL) :
+		ret = *how == 'r' ? (int)syscall(SYS_io_uring_enter, ring.ring_fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) :
+			*how == 'g' ? __io_uring_get_cqe(&ring, &cqe, 1, 1, NULL) :
 			how[5] ? io_uring_enter2((unsigned)ring.ring_fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, _NSIG / 8) :
 			io_uring_enter((unsigned)ring.ring_fd, 1, 1, IORING_ENTER_GETEVENTS, NULL);
 	} else
