@@ -63,6 +63,7 @@ struct bv_uring {
 	struct io_uring_sqe *sqes;
 
 	bool foreign;                /* the kernel was given requests too */
+	bool silenced;               /* and, of us, silent ones */
 	bool restricted;             /* it takes only certain requests */
 	bool async_event;            /* its eventfd is for late completions */
 

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <blkverify/fdmap.h>
+#include <blkverify/log.h>
 #include <blkverify/own.h>
 #include <blkverify/policy.h>
 #include <blkverify/usermem.h>
@@ -221,6 +222,7 @@ static bool take_one(struct bv_submission *s, const struct queue *q,
 	if (t->disk)
 		copy_buffers(t);
 	hollow(t->place);
+	q->ring->silenced = true;
 	*s->last = t;
 	s->last = &t->next;
 	return true;
@@ -251,6 +253,17 @@ static bool take_chain(struct bv_submission *s, const struct queue *q,
 	return true;
 }
 
+/* A silent request was in the ring, and the kernel orders no drained one with
+ * such (EOPNOTSUPP). The program should learn why. */
+static void explain(const struct bv_uring *ring)
+{
+	static atomic_flag said = ATOMIC_FLAG_INIT;
+
+	if (ring->silenced && !atomic_flag_test_and_set(&said))
+		bv_log_say(BV_URING ": drained requests fail with EOPNOTSUPP "
+			   "in a ring that had requests on a target");
+}
+
 static void decide(struct bv_submission *s, const struct queue *q,
 		   struct chain *c)
 {
@@ -261,6 +274,8 @@ static void decide(struct bv_submission *s, const struct queue *q,
 	if (c->opens)
 		bv_fd_distrust();
 	if (!c->targets) {
+		if (c->drains)
+			explain(q->ring);
 		q->ring->foreign = true;
 		return;
 	}

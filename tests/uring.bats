@@ -241,6 +241,18 @@ refused() {
 	for_each "$(uring_ways --refused)" refused
 }
 
+@test "a drained request that the kernel will not order after those on targets: a line says why" {
+	make_pair 64K
+	run shim uring_ways no_drain_after "$TARGET"
+	assert_status 0
+	assert_one_line io_uring EOPNOTSUPP
+	[[ $output == *"#2: EOPNOTSUPP"* ]]
+	head -c 64K /dev/urandom >"$BATS_TEST_TMPDIR/other"
+	run shim uring_ways no_drain_after "$BATS_TEST_TMPDIR/other"
+	assert_clean
+	[[ $output == *"#2: 0 "* ]]
+}
+
 @test "without messages between rings, a line names what the kernel lacks" {
 	make_pair 64K
 	run without_messages uring_rw read "$TARGET" $AT $LENGTH 0

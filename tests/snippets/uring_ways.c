@@ -1018,6 +1018,10 @@ static void refused(const char *what)
 	} else if (!strcmp(what, "no_mixed_drain")) {
 		writes(ends[1], "x", 1, 0);
 		link_next(reads(fd, buf, 4096, 0), IOSQE_IO_DRAIN);
+	} else if (!strcmp(what, "no_drain_after")) {
+		reads(fd, buf, 4096, 0);
+		go(1);
+		link_next(nop(), IOSQE_IO_DRAIN);
 	} else if (!strcmp(what, "no_direct_open")) {
 		io_uring_register_files_sparse(&ring, 4);
 		io_uring_prep_openat_direct(numbered(sqe()), AT_FDCWD, path, O_RDONLY, 0, 1);
