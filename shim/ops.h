@@ -117,6 +117,9 @@ int op_uring_get_cqe(const char *call, struct io_uring *ring, void **cqe, unsign
 int op_uring_enter(const char *call, unsigned fd, unsigned count, unsigned wait, unsigned flags, void *mask);
 int op_uring_enter2(const char *call, unsigned fd, unsigned count, unsigned wait, unsigned flags, void *argument, size_t size);
 int op_uring_setup(const char *call, unsigned entries, void *parameters);
+int bv_uring_enter(const char *call, unsigned fd, unsigned count, unsigned wait, unsigned flags, void *argument, size_t size);   /* a negative errno */
+
+/* wrap_uring_register.c */
 int op_uring_register(const char *call, unsigned fd, unsigned code, const void *argument, unsigned count);
 int op_uring_register_files(const char *call, struct io_uring *ring, const int *fds, unsigned count);
 int op_uring_register_files_tags(const char *call, struct io_uring *ring, const int *fds, const void *tags, unsigned count);
@@ -127,10 +130,7 @@ int op_uring_unregister_files(const char *call, struct io_uring *ring);
 int op_uring_register_eventfd(const char *call, struct io_uring *ring, int fd);
 int op_uring_register_eventfd_async(const char *call, struct io_uring *ring, int fd);
 int op_uring_register_restrictions(const char *call, struct io_uring *ring, void *restrictions, unsigned count);
-
-/* io_uring_enter(2) and io_uring_register(2); negative errnos */
-int bv_uring_enter(const char *call, unsigned fd, unsigned count, unsigned wait, unsigned flags, void *argument, size_t size);
-int bv_uring_register(const char *call, unsigned fd, unsigned code, const void *argument, unsigned count);
+int bv_uring_register(const char *call, unsigned fd, unsigned code, const void *argument, unsigned count);   /* likewise */
 
 /* wrap_syscall.c */
 long op_syscall(const char *call, long number, long a, long b, long c, long d, long e, long f);

@@ -10,8 +10,6 @@
 #include "ops.h"
 #include "uring.h"
 
-#define LINKS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)
-
 static int64_t transfer(struct bv_taken *t, bool reads)
 {
 	const struct io_uring_sqe *sqe = &t->sqe;
@@ -85,8 +83,8 @@ static int64_t perform(struct bv_taken *t)
 		return flush(t);
 	case IORING_OP_SYNC_FILE_RANGE:
 		return kernel_result(op_sync_file_range(
-			t->disk, BV_URING, bv_taken_fd(t), (off64_t)sqe->off, sqe->len,
-			sqe->sync_range_flags));
+			t->disk, BV_URING, bv_taken_fd(t), (off64_t)sqe->off,
+			sqe->len, sqe->sync_range_flags));
 	case IORING_OP_FALLOCATE:
 		return kernel_result(op_fallocate(
 			t->disk, BV_URING, bv_taken_fd(t), (int)sqe->len,
