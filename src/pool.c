@@ -138,15 +138,22 @@ int bv_pool_submit(struct bv_job *job)
 
 void bv_pool_drain(void)
 {
+	static const struct timespec tick = { 0, 100 * 1000 * 1000 };
 	uint32_t goal = atomic_load(&submitted);
+	int ticks = 0;
 
 	atomic_fetch_add(&draining, 1);
 	for (;;) {
 		uint32_t now = atomic_load(&finished);
 
-		if ((int32_t)(goal - now) <= 0)
+		if (now == atomic_load(&submitted))
 			break;
-		raw_futex_wait(&finished, now, NULL);
+		/* As many have ended as there were, but later ones may be
+		 * among them: the rest gets a while, since threads that go on
+		 * submitting must not hold us for ever. */
+		if ((int32_t)(goal - now) <= 0 && ticks++ > 20)
+			break;
+		raw_futex_wait(&finished, now, &tick);
 	}
 	atomic_fetch_sub(&draining, 1);
 }

@@ -22,7 +22,8 @@ void bv_pool_start(unsigned threads);
  * for the making of threads. */
 int bv_pool_submit(struct bv_job *job);
 
-/* Waits until every job submitted before has run. Not from a job. */
+/* Waits until no job is left; where others keep submitting, at least for as
+ * many as there were, and two seconds more. Not from a job. */
 void bv_pool_drain(void);
 
 /* In the child after fork: the threads are not there, and what was queued is
