@@ -1,5 +1,5 @@
 /*
- * device REQUEST FILE OFFSET LENGTH: one ioctl on FILE, by name.
+ * device REQUEST FILE OFFSET LENGTH: one ioctl on FILE, by name. FS_IOC_FIEMAP has room for 8 extents, unless LENGTH is 0.
  * device --list: every REQUEST, one a line.
  */
 #include "client.h"
@@ -25,6 +25,7 @@ int main(int argc, char **argv)
 	static const struct { const char *name; unsigned long request; } requests[] = {
 		{ "BLKDISCARD", BLKDISCARD }, { "BLKSECDISCARD", BLKSECDISCARD }, { "BLKZEROOUT", BLKZEROOUT },
 		{ "UNKNOWN", UNKNOWN }, { "BLKGETSIZE64", BLKGETSIZE64 }, { "BLKSSZGET", BLKSSZGET },
+		{ "BLKGETSIZE", BLKGETSIZE },
 		{ "BLKFLSBUF", BLKFLSBUF }, { "FIGETBSZ", FIGETBSZ }, { "FIONREAD", FIONREAD }, { "TCGETS", 0x5401 },
 		{ "BLKPBSZGET", BLKPBSZGET }, { "BLKROGET", BLKROGET }, { "BLKIOMIN", BLKIOMIN }, { "HDIO_GETGEO", HDIO_GETGEO },
 		{ "FS_IOC_GETFLAGS", FS_IOC_GETFLAGS }, { "FS_IOC_FSGETXATTR", FS_IOC_FSGETXATTR },
@@ -45,6 +46,8 @@ int main(int argc, char **argv)
 		trouble("open");
 	argument[0] = (uint64_t)number(argv[3]);
 	argument[1] = (uint64_t)number(argv[4]);
+	if (!strcmp(argv[1], "FS_IOC_FIEMAP") && argument[1])
+		((struct fiemap *)argument)->fm_extent_count = 8;
 	for (size_t i = 0; i < sizeof(requests) / sizeof(*requests); i++)
 		if (!strcmp(argv[1], requests[i].name)) {
 			int failed = result(ioctl(fd, requests[i].request, argument));
