@@ -1,5 +1,7 @@
 /* layout: see include/blkverify/layout.h. */
 #include <errno.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <unistd.h>
 
 #include <blkverify/buffer.h>
@@ -27,27 +29,53 @@ struct inquiry {
 	struct bv_hold range;
 };
 
+/* Where data of the shadow begins, from start on, and ends; short holes are
+ * not worth asking for. Not by SEEK_DATA: the descriptor's position is the mark
+ * that it is known by. The shadow is written back first, as an answer may leave
+ * out what is in the page cache alone. */
+static void next_data(const struct bv_disk *disk, uint64_t *start,
+		      uint64_t *data_end, uint64_t end)
+{
+	union {
+		struct fiemap map;
+		char room[sizeof(struct fiemap) + sizeof(struct fiemap_extent)];
+	} q = { .map = {
+		.fm_start = *start, .fm_length = end - *start,
+		.fm_flags = FIEMAP_FLAG_SYNC, .fm_extent_count = 1,
+	} };
+	const struct fiemap_extent *e = q.map.fm_extents;
+
+	*data_end = end;
+	if (end - *start <= BV_PIECE || !bv_shadow_is_there(disk) ||
+	    raw_ioctl(disk->shadow_fd, FS_IOC_FIEMAP, &q.map) < 0)
+		return;
+	if (q.map.fm_mapped_extents == 0) {
+		*start = end;
+		return;
+	}
+	if (e->fe_logical > *start)
+		*start = e->fe_logical;
+	if (e->fe_logical + e->fe_length < end)
+		*data_end = e->fe_logical + e->fe_length;
+}
+
 /* [start, end), a hole of the target, is known. What the shadow calls a hole
  * is zero without being read. Returns 0 or a negative errno. */
 static int compare_hole(struct inquiry *q, struct bv_buffer *buffer,
 			uint64_t start, uint64_t end)
 {
 	struct bv_disk *disk = q->disk;
+	uint64_t data_end = start;
 	struct bv_mismatch m;
+	size_t n = 0;
 	int result;
 
 	while (start < end) {
-		int64_t data = raw_lseek(disk->shadow_fd, (int64_t)start,
-					 SEEK_DATA);
-		size_t n;
-
-		if (data == -ENXIO)
-			return 0;
-		if (data > (int64_t)start)
-			start = (uint64_t)data;
+		if (start >= data_end)
+			next_data(disk, &start, &data_end, end);
 		if (start >= end)
 			return 0;
-		n = end - start < BV_PIECE ? end - start : BV_PIECE;
+		n = data_end - start < BV_PIECE ? data_end - start : BV_PIECE;
 		result = bv_shadow_read(disk, buffer->shadow, n, start);
 		if (result < 0)
 			return bv_fail_shadow(disk, BV_OP_MAP, q->call, q->fd,
@@ -70,8 +98,7 @@ static int compare_hole(struct inquiry *q, struct bv_buffer *buffer,
 		.call = q->call, .fd = q->fd,
 		.offset = start, .length = end - start,
 		.actual = buffer->target, .should = buffer->shadow,
-		.data_offset = start,
-		.data_length = end - start < BV_PIECE ? end - start : BV_PIECE,
+		.data_offset = start, .data_length = n,
 	};
 	for (uint64_t i = 0; i < m.data_length; i++)
 		buffer->target[i] = 0;
