@@ -29,9 +29,19 @@ static int load_offset(struct end *e)
 {
 	if (!e->offset)
 		return 0;
-	if (bv_user_copy_in(&e->at, e->offset, sizeof(e->at)) < sizeof(e->at))
-		return -EFAULT;
-	return e->at < 0 ? -EINVAL : 0;
+	return bv_user_copy_in(&e->at, e->offset, sizeof(e->at)) <
+		       sizeof(e->at) ? -EFAULT : 0;
+}
+
+static int load_offsets(struct end *in, struct end *out)
+{
+	int result = load_offset(in);
+
+	if (result == 0)
+		result = load_offset(out);
+	if (result == 0 && (in->at < 0 || out->at < 0))
+		result = -EINVAL;
+	return result;
 }
 
 static void store_offset(const struct end *e)
@@ -146,34 +156,44 @@ static bool is_kind(int fd, mode_t kind)
 	return raw_fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == kind;
 }
 
-static bool same_file(int a, int b)
-{
-	struct stat sa, sb;
-
-	return raw_fstat(a, &sa) == 0 && raw_fstat(b, &sb) == 0 &&
-	       sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
-}
-
 static off64_t begins_at(const struct end *e)
 {
 	return e->offset ? e->at : raw_lseek(e->fd, 0, SEEK_CUR);
 }
 
-/* As the kernel checks it (generic_copy_file_checks, Linux 6.1). */
-static int check_range(const struct end *in, const struct end *out, size_t n,
+/* As the kernel checks it, and in its order (generic_copy_file_checks, Linux
+ * 6.1): the end of the file shortens a copy before it may overlap. */
+static int check_range(const struct end *in, const struct end *out, uint64_t n,
 		       unsigned flags)
 {
-	off64_t from = begins_at(in), to = begins_at(out);
-	int mode = raw_fcntl(out->fd, F_GETFL, 0);
+	uint64_t from = (uint64_t)begins_at(in), to = (uint64_t)begins_at(out);
+	int modes[2] = { raw_fcntl(in->fd, F_GETFL, 0),
+			 raw_fcntl(out->fd, F_GETFL, 0) };
+	struct stat files[2];
 
+	if (raw_fstat(in->fd, &files[0]) < 0 ||
+	    raw_fstat(out->fd, &files[1]) < 0)
+		return -EBADF;
 	if (flags)
 		return -EINVAL;
-	if (mode < 0 || mode & O_APPEND)
-		return -EBADF;
-	if (!is_kind(in->fd, S_IFREG) || !is_kind(out->fd, S_IFREG))
+	if (S_ISDIR(files[0].st_mode) || S_ISDIR(files[1].st_mode))
+		return -EISDIR;
+	if (!S_ISREG(files[0].st_mode) || !S_ISREG(files[1].st_mode))
 		return -EINVAL;
-	if (same_file(in->fd, out->fd) && from < to + (off64_t)n &&
-	    to < from + (off64_t)n)
+	if ((modes[0] & O_ACCMODE) == O_WRONLY ||
+	    (modes[1] & O_ACCMODE) == O_RDONLY || modes[1] & O_APPEND)
+		return -EBADF;
+	if (from + n < from || to + n < to)
+		return -EOVERFLOW;
+	if (from > INT64_MAX || to > INT64_MAX)
+		return -EINVAL;
+	if (from >= (uint64_t)files[0].st_size)
+		n = 0;
+	else if (n > (uint64_t)files[0].st_size - from)
+		n = (uint64_t)files[0].st_size - from;
+	if (files[0].st_dev == files[1].st_dev &&
+	    files[0].st_ino == files[1].st_ino && to + n > from &&
+	    to < from + n)
 		return -EINVAL;
 	return 0;
 }
@@ -204,7 +224,7 @@ ssize_t op_sendfile(const char *call, int out, int in, off64_t *offset, size_t n
 
 	if (!from.disk && !to.disk)
 		return real_sendfile64(out, in, offset, n);
-	result = load_offset(&from);
+	result = load_offsets(&from, &to);
 	/* sendfile(2): not to a file opened with O_APPEND, and not from a
 	 * pipe or a socket. */
 	if (result == 0 && (raw_fcntl(out, F_GETFL, 0) & O_APPEND ||
@@ -245,9 +265,7 @@ ssize_t op_splice(const char *call, int in, off64_t *inoffset, int out,
 		return 0;
 	if (n > STEP)
 		n = STEP;
-	result = load_offset(&from);
-	if (result == 0)
-		result = load_offset(&to);
+	result = load_offsets(&from, &to);
 	if (result == 0 && from.disk) {
 		most = is_kind(out, S_IFIFO) && !outoffset ?
 			       room_in(out, wait && !(raw_fcntl(out, F_GETFL, 0) &
