@@ -101,6 +101,12 @@ static void results(void)
 	tried("fsync", aio_fsync(O_SYNC, request(&cb, fd, 0, NULL, 0, 0)), &cb);
 	tried("fdatasync", aio_fsync(O_DSYNC, request(&cb, fd, 0, NULL, 0, 0)), &cb);
 	tried("fsync of a reader", aio_fsync(O_SYNC, request(&cb, reader, 0, NULL, 0, 0)), &cb);
+	/* the other spellings, on the same structure: its layout is one */
+	say("fsync64", aio_fsync64(O_SYNC, (struct aiocb64 *)request(&cb, fd, 0, NULL, 0, 0)));
+	while (aio_error(&cb) == EINPROGRESS)
+		aio_suspend64((const struct aiocb64 *const[]){ (struct aiocb64 *)&cb }, 1, NULL);
+	ended(&cb);
+	say("cancel64", aio_cancel64(fd, (struct aiocb64 *)&cb));
 	say("odd fsync", aio_fsync(77, &cb));
 	say("fsync of nothing", aio_fsync(O_SYNC, request(&cb, -1, 0, NULL, 0, 0)));
 }

@@ -3,6 +3,7 @@
  * device --list: every REQUEST, one a line.
  */
 #include "client.h"
+#include <stddef.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/hdreg.h>
@@ -32,6 +33,7 @@ int main(int argc, char **argv)
 		{ "FS_IOC_FIEMAP", FS_IOC_FIEMAP },
 	};
 	uint64_t argument[64] = { 0 };
+	const uint32_t extents = 8;
 	int fd;
 
 	if (argc == 2 && !strcmp(argv[1], "--list")) {
@@ -47,7 +49,7 @@ int main(int argc, char **argv)
 	argument[0] = (uint64_t)number(argv[3]);
 	argument[1] = (uint64_t)number(argv[4]);
 	if (!strcmp(argv[1], "FS_IOC_FIEMAP") && argument[1])
-		((struct fiemap *)argument)->fm_extent_count = 8;
+		memcpy((char *)argument + offsetof(struct fiemap, fm_extent_count), &extents, sizeof(extents));
 	for (size_t i = 0; i < sizeof(requests) / sizeof(*requests); i++)
 		if (!strcmp(argv[1], requests[i].name)) {
 			int failed = result(ioctl(fd, requests[i].request, argument));
