@@ -145,10 +145,12 @@ between() {
 f = os.open(sys.argv[1], os.O_RDWR)
 print(os.copy_file_range(f, f, 10000, 1000, 40000))
 print(os.lseek(f, 100, 0), os.copy_file_range(f, f, 3000, None, 30000), os.lseek(f, 0, 1))
-try:
-	print(os.copy_file_range(f, f, 10000, 1000, 5000))
-except OSError as e:
-	print(e.errno)'
+# the first is cut off at the end, and does not overlap then; the others overlap, overflow, and are not possible
+for n, a, b, d in (1 << 40, 60000, 1000, f), (10000, 1000, 5000, f), (1 << 62, 3 << 61, 0, f), (10, 0, 0, os.open("/", os.O_RDONLY)), (10, 0, 0, 99):
+	try:
+		print(os.copy_file_range(f, d, n, a, b))
+	except OSError as e:
+		print(e.errno)'
 	run python3 -c "$copy" "$BATS_TEST_TMPDIR/native"
 	[ "$status" = 0 ] || skip "not here: $output"
 	local native=$output
