@@ -14,20 +14,8 @@ words_of() {
 }
 
 mappings=$(words_of mapping | grep -v anonymous)
-streams=$(words_of stream)
-# enter and those below are told nothing of the ring's memory, where the requests are
-rings=$(words_of uring_rw | grep -v -x -E 'uring_rw/(none|raw|setup|enter|enter2|openat|close)' || :)
-# sharing what is equal already does not change a target that it is done to
-copies=$(words_of copier | sed 's,.*,&/from &/to,' | tr ' ' '\n' | grep -v FIDEDUPERANGE/to)
-posix_aio=$(words_of aio)
-native_aio=$(words_of libaio_rw)
-copies=$(words_of copier | grep -v RANGE | sed 's,.*,&/from &/to,' | tr ' ' '\n')
 # the other streams are verified: stdio.bats
 streams=$(words_of stream | grep backtrace)
-posix_aio=$(words_of aio)
-native_aio=$(words_of libaio_rw)
-# enter and those below are told nothing of the ring's memory, where the requests are
-rings=$(words_of uring_rw | grep -v -x -E 'uring_rw/(none|raw|setup|enter|enter2|openat|close)' || :)
 
 # perform WORD FILE: the command line for that word on FILE, in COMMAND
 perform() { COMMAND=("${1%%/*}" "${1#*/}" "$2" $AT $LENGTH 0x5a); }
@@ -37,22 +25,7 @@ called() {
 	local call=${1#*/}
 	case $1 in
 	mapping/*) echo mmap ;;
-	stream/std*) echo "" ;;
-	stream/*printf*) echo dprintf ;;
-	stream/*backtrace*) echo backtrace_symbols_fd ;;
-	stream/*) call=${call%:*} && echo "${call##*_}" ;;
-	uring_rw/*) echo io_uring ;;
-	aio/*) echo "${call%:*}" ;;
-	libaio_rw/raw_*) echo syscall ;;
-	libaio_rw/*) echo io_submit ;;
-	copier/FI*) echo ioctl ;;
-	copier/raw_*) call=${call#raw_} && echo "${call%/*}" ;;
-	copier/*) echo "${call%/*}" ;;
 	stream/*) echo backtrace_symbols_fd ;;
-	aio/*) echo "${call%:*}" ;;
-	libaio_rw/raw_*) echo syscall ;;
-	libaio_rw/*) echo io_submit ;;
-	uring_rw/*) echo io_uring ;;
 	*) echo "$call" ;;
 	esac
 }
@@ -88,21 +61,7 @@ refused() {
 }
 
 @test "mappings of a target are refused" { for_each "$mappings" refused; }
-@test "streams on a target are refused" { for_each "$streams" refused; }
-@test "io_uring on a target is refused" {
-	need_client uring_rw
-	for_each "$rings" refused
 @test "backtraces to a target are refused" { for_each "$streams" refused; }
-@test "POSIX asynchronous I/O on a target is refused" { for_each "$posix_aio" refused; }
-@test "libaio on a target is refused" {
-	need_client libaio_rw
-	for_each "$native_aio" refused
-}
-@test "copies inside the kernel from and to a target are refused" { for_each "$copies" refused; }
-@test "io_uring on a target is refused" {
-	need_client uring_rw
-	for_each "$rings" refused
-}
 
 # ---- the twin: the same on a file that is no target ----
 
@@ -116,9 +75,7 @@ let_alone() {
 }
 
 @test "none of it is refused on a file that is no target" {
-	for_each "$mappings $streams $rings $copies" let_alone
-	for_each "$mappings $streams $posix_aio $native_aio $copies" let_alone
-	for_each "$mappings $streams $posix_aio $native_aio $rings" let_alone
+	for_each "$mappings $streams" let_alone
 }
 
 # ---- warn: it goes through, with a line, and nothing that follows is a false alarm ----
@@ -145,20 +102,8 @@ warned() {
 	assert_mismatch read 97 50000
 }
 
-# one that empties the file leaves nothing to verify
-WARNED=$(tr ' ' '\n' <<<"$mappings $streams $copies" | grep -v ':empty$')
-
-@test "with warn, mappings, streams and copies go through" {
-	for_each "$WARNED" warned
-@test "with warn, mappings, backtraces and POSIX asynchronous I/O go through" {
-	for_each "$mappings $streams $posix_aio" warned
-}
-@test "with warn, io_uring goes through" {
-	need_client uring_rw
-	for_each "$(grep -v openat_trunc <<<"$rings")" warned
-@test "with warn, libaio goes through" {
-	need_client libaio_rw
-	for_each "$native_aio" warned
+@test "with warn, mappings and backtraces go through" {
+	for_each "$mappings $streams" warned
 }
 
 counted() {
@@ -172,8 +117,7 @@ counted() {
 }
 
 @test "with warn, unverified transfers are counted" {
-	for_each "mapping/mmap:read stream/fopen:read copier/copy_file_range/to copier/sendfile/from" counted
-	for_each "mapping/mmap:read stream/backtrace_symbols_fd:write aio/aio_read:read" counted
+	for_each "mapping/mmap:read stream/backtrace_symbols_fd:write" counted
 }
 
 # the fault: what went through unverified is not taken on trust for ever
@@ -190,9 +134,7 @@ learns_once() {
 }
 
 @test "with warn, a range is learnt once and verified from then on" {
-	for_each "mapping/mmap:write stream/fopen:write copier/copy_file_range/to copier/sendfile/to
-		copier/splice/to" learns_once
-	for_each "mapping/mmap:write aio/aio_write:write" learns_once
+	for_each "mapping/mmap:write" learns_once
 }
 
 # ---- abort: the program ends there ----
@@ -208,12 +150,7 @@ aborted() {
 }
 
 @test "with abort, unverified I/O ends the program" {
-	for_each "mapping/mmap:read stream/fopen:read stream/stdin:read stream/fdopen:write
-		$(echo "$rings" | head -n 2)
-	for_each "mapping/mmap:read stream/fopen:read stream/stdin:read stream/fdopen:write aio/aio_read:read
-		aio/lio_listio:write $(echo "$native_aio" | head -n 1)
-		copier/copy_file_range/from copier/copy_file_range/to copier/sendfile/to copier/splice/from copier/FICLONE/to" aborted
-	for_each "mapping/mmap:read stream/backtrace_symbols_fd:write aio/aio_read:read aio/lio_listio:write $(echo "$native_aio" | head -n 1) $(echo "$rings" | head -n 2)" aborted
+	for_each "mapping/mmap:read stream/backtrace_symbols_fd:write" aborted
 }
 
 # ---- rings that have nothing to do with targets ----
