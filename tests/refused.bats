@@ -166,34 +166,6 @@ aborted() {
 	[ "$output" = "$native" ]
 }
 
-@test "descriptors that a ring opens or closes are known for what they are" {
-	need_client uring_rw
-	make_pair 64K
-	head -c 64K /dev/urandom >"$TARGET.other"
-	for_each "openat close" ring_descriptor
-	damage_shadow 5000
-	run shim uring_rw openat "$TARGET" $AT $LENGTH 0
-	[ "$status" != 0 ] || fail_with "read a wrong byte without a word"
-	# the number is that of an innocent file now
-	run shim uring_rw close "$TARGET" $AT $LENGTH 0
-	assert_silent 0
-}
-ring_descriptor() {
-	run uring_rw "$1" "$TARGET" $AT $LENGTH 0
-	skip_if_absent
-	[ "$status" = 0 ] || skip "not here: $output"
-	local native=$output
-	run shim uring_rw "$1" "$TARGET" $AT $LENGTH 0
-	if [ "$status" = 0 ]; then
-		assert_clean
-		[ "$output" = "$native" ]
-	else
-		# opening through a ring may be refused as a whole
-		[ "$1" = openat ]
-		assert_one_line io_uring "$TARGET"
-	fi
-}
-
 @test "anonymous memory is let alone whatever descriptor comes with it" {
 	make_pair 64K
 	for_each "$(words_of mapping | sed -n 's,^mapping/\(.*anonymous\)$,\1,p')" anonymous
