@@ -148,10 +148,6 @@ static void guard_stacked(void)
 	};
 
 	bv_stacked_guard(&bv_target, others, sizeof(others) / sizeof(*others));
-	bv_thread_forked();
-	bv_policy_forked();
-	bv_pool_forked();
-	bv_uring_forked();
 }
 
 static void start_engine(void)

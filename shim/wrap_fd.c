@@ -73,9 +73,10 @@ int op_close(const char *call, int (*real)(int), int fd)
 	(void)call;
 	if (bv_own_has(fd))
 		return not_yours();
-	if (fd >= 0)
+	if (fd >= 0) {
 		bv_ring_closing((unsigned)fd, (unsigned)fd);
-	bv_uring_closing((unsigned)fd, (unsigned)fd);
+		bv_uring_closing((unsigned)fd, (unsigned)fd);
+	}
 	bv_fd_forget(fd);
 	return real(fd);
 }

@@ -55,12 +55,6 @@ static long do_fork(long number, const long w[6])
 
 	if (pid == 0 && raw_getpid() != bv_pid)
 		bv_child_begun();
-	if (pid == 0 && raw_getpid() != bv_pid) {
-		bv_thread_forked();
-		bv_policy_forked();
-		bv_pool_forked();
-		bv_uring_forked();
-	}
 	return pid;
 }
 
