@@ -32,7 +32,7 @@ struct launch {
 	const char *path;
 	int flags;                   /* of execveat */
 	bool search;                 /* in the directories of PATH */
-	char *const *argv;
+	char *const *argv, *const *envp;
 	bool moves;                  /* the child moves descriptors about
 	                                before it begins */
 };
@@ -131,6 +131,16 @@ static void settle(void)
 		bv_pool_drain();
 }
 
+/* Valgrind's tools are static programs that do ld.so's work, preloading
+ * included, for the program they carry. */
+static bool is_valgrind(const struct launch *l)
+{
+	for (char *const *entry = l->envp; entry && *entry; entry++)
+		if (!strncmp(*entry, "VALGRIND_LAUNCHER=", 18))
+			return true;
+	return false;
+}
+
 static int admit(const struct launch *l)
 {
 	struct scratch *scratch;
@@ -140,7 +150,7 @@ static int admit(const struct launch *l)
 	if (bv_disks == 0)
 		return 0;
 	settle();
-	if (!l->path)
+	if (!l->path || is_valgrind(l))
 		return 0;
 	scratch = raw_mmap(NULL, sizeof(*scratch), PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -165,12 +175,14 @@ static int fail(int result)
 }
 
 /* Returns the environment for the program, or NULL with errno set. */
-static char *const *prepare(const struct launch *l, struct bv_healed *healed,
+static char *const *prepare(struct launch *l, struct bv_healed *healed,
 			    char *const envp[])
 {
 	static char *const none[] = { NULL };
-	int error = errno, result = admit(l);
+	int error = errno, result;
 
+	l->envp = envp;
+	result = admit(l);
 	if (result < 0) {
 		fail(result);
 		return NULL;

@@ -31,8 +31,7 @@ static uint64_t should_return(const struct bv_disk *disk, uint64_t offset,
 }
 
 /* Reads target and shadow once more around the first difference, under the
- * same hold, to tell a cable from a platter. The caller has the only report
- * in progress in this process to itself only later, so the bytes live on a
+ * same hold, to tell a cable from a platter. The bytes are static, under a
  * lock of their own. Only [start, end) is ours to judge. */
 static enum bv_persistence look_again(struct bv_transfer *t, uint64_t start,
 				      uint64_t end, uint64_t difference)
@@ -42,10 +41,11 @@ static enum bv_persistence look_again(struct bv_transfer *t, uint64_t start,
 	static _Atomic int busy;
 	uint64_t window = difference & ~(uint64_t)(WINDOW - 1);
 	enum bv_persistence result = BV_UNTOLD;
+	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
 	ssize_t got;
 
-	if (atomic_exchange(&busy, 1))
-		return BV_UNTOLD;
+	while (atomic_exchange(&busy, 1))
+		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 	got = bv_target.pread(t->request->fd, target, WINDOW, (off64_t)window);
 	if (start < window)
 		start = window;
@@ -57,6 +57,7 @@ static enum bv_persistence look_again(struct bv_transfer *t, uint64_t start,
 					  end - start) < end - start ?
 				 BV_LASTING : BV_TRANSIENT;
 	atomic_store(&busy, 0);
+	raw_sigmask(mask);
 	return result;
 }
 
