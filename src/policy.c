@@ -47,11 +47,6 @@ void bv_policy_start(const struct bv_config *config)
 	stats = config->stats;
 }
 
-unsigned bv_policy_sector_size(void)
-{
-	return sector_size;
-}
-
 /* As abort(3): whatever the program has made of SIGABRT, the process ends by
  * it. */
 static void __attribute__((noreturn)) die(void)

@@ -17,9 +17,6 @@ struct bv_disk;
 
 void bv_policy_start(const struct bv_config *config);
 
-/* Bytes of a sector, for reports. */
-unsigned bv_policy_sector_size(void);
-
 /* Reports the mismatch and acts on it. Returns -EIO when the call is to
  * fail, 0 when the program goes on as if nothing had been found. m's pair,
  * ids and sector size are filled in here. Signals are blocked meanwhile; one
