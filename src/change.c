@@ -63,7 +63,7 @@ static int resize_shadow(struct bv_disk *disk, uint64_t length)
 {
 	int result = bv_shadow_resize(disk, length);
 
-	atomic_store(&disk->state->size, length);
+	bv_disk_resized(disk, length);
 	/* What is cut off is gone; what is grown later is zero. */
 	bv_unknown_remove(disk, length, BV_TO_END);
 	return result;
@@ -80,7 +80,7 @@ static int zero_shadow(struct bv_disk *disk, const struct bv_change *c)
 		return 0;
 	result = bv_shadow_zero(disk, c->offset, end - c->offset);
 	if (end > size)
-		atomic_store(&disk->state->size, end);
+		bv_disk_resized(disk, end);
 	if (result == 0)
 		bv_unknown_remove(disk, c->offset, end);
 	return result;
@@ -168,7 +168,7 @@ static void take_over_length(struct bv_disk *disk)
 	    (disk->shadow_writable &&
 	     bv_shadow_resize(disk, (uint64_t)length) < 0))
 		return;
-	atomic_store(&disk->state->size, (uint64_t)length);
+	bv_disk_resized(disk, (uint64_t)length);
 	if (!disk->shadow_writable && (uint64_t)length > size)
 		bv_unknown_add(disk, size, (uint64_t)length, false);
 }

@@ -264,6 +264,11 @@ static void say_unknown(const struct bv_disk *disk, unsigned in_flight)
 	}
 }
 
+void bv_disk_resized(struct bv_disk *disk, uint64_t length)
+{
+	atomic_store(&disk->state->size, length);
+}
+
 void bv_disk_adopt_length(struct bv_disk *disk)
 {
 	uint64_t shadow = atomic_load(&disk->state->size);
@@ -272,7 +277,7 @@ void bv_disk_adopt_length(struct bv_disk *disk)
 	if (target < 0 || (uint64_t)target == shadow ||
 	    bv_shadow_resize(disk, (uint64_t)target) < 0)
 		return;
-	atomic_store(&disk->state->size, (uint64_t)target);
+	bv_disk_resized(disk, (uint64_t)target);
 	if ((uint64_t)target > shadow)
 		bv_unknown_add(disk, shadow, (uint64_t)target, false);
 }

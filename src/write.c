@@ -78,7 +78,7 @@ static int leave_unknown(struct bv_disk *disk, uint64_t offset, uint64_t end)
 	} else if (end > size) {
 		/* What the shadow does not have cannot be compared either. */
 		offset = offset < size ? offset : size;
-		atomic_store(&disk->state->size, end);
+		bv_disk_resized(disk, end);
 	}
 	bv_unknown_add(disk, offset, end, false);
 	return 0;
@@ -115,7 +115,7 @@ static int mirror(struct bv_transfer *t, uint64_t offset, size_t put)
 		return leave_unknown(disk, offset, end);
 	result = bv_shadow_write(disk, t->bytes, put, offset);
 	if (end > atomic_load(&disk->state->size))
-		atomic_store(&disk->state->size, end);
+		bv_disk_resized(disk, end);
 	if (result < 0)
 		return bv_fail_shadow(disk, BV_OP_WRITE, request->call,
 				      request->fd, offset, put, result);

@@ -73,6 +73,10 @@ void bv_disk_replaced(struct bv_disk *disk);
  * a negative errno. */
 int64_t bv_disk_target_size(const struct bv_disk *disk);
 
+/* Target and shadow are length bytes long from now on. The caller holds
+ * everything from the shorter of both lengths on. */
+void bv_disk_resized(struct bv_disk *disk, uint64_t length);
+
 /* Somebody was lost while he changed the length: the target's is the truth,
  * and what lies between the two lengths is unknown. The caller holds
  * everything from the shorter one on. */
