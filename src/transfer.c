@@ -135,6 +135,17 @@ void bv_transfer_count(struct bv_disk *disk)
 		atomic_fetch_add(&disk->state->processes, 1);
 }
 
+void bv_transfer_done(struct bv_disk *disk, bool writes, size_t n)
+{
+	struct bv_counters *count = &disk->count;
+
+	atomic_fetch_add_explicit(writes ? &count->writes : &count->reads, 1,
+				  memory_order_relaxed);
+	atomic_fetch_add_explicit(writes ? &count->write_bytes :
+					   &count->read_bytes, n,
+				  memory_order_relaxed);
+}
+
 int bv_transfer_begin(struct bv_transfer *t, struct bv_disk *disk,
 		      const struct bv_request *request, bool writes)
 {

@@ -24,6 +24,8 @@ struct bv_transfer {
 	struct bv_cursor cursor;     /* in the program's memory */
 	uint64_t offset;             /* bytes: where it begins */
 	size_t total;                /* bytes asked for, clamped */
+	bool fails;                  /* a report has the call fail, whatever
+	                                was done before */
 	struct bv_hold position;     /* held when the position is used */
 	struct bv_hold range;
 };
@@ -43,6 +45,18 @@ int bv_transfer_stuck(struct bv_disk *disk, const char *call);
 
 /* Moves the position by result when it was used, and gives all back. */
 ssize_t bv_transfer_end(struct bv_transfer *t, ssize_t result);
+
+/* One piece, at most BV_PIECE bytes at offset, of a range that is held: read
+ * into t->bytes and compared, or learnt. Returns the count for the program, or
+ * a negative errno. src/verify.c has it. */
+ssize_t bv_transfer_verify(struct bv_transfer *t, size_t n, uint64_t offset);
+
+/* One piece of t->bytes, at most BV_PIECE bytes, to target and shadow, in a
+ * range that is held exclusively. Likewise; src/write.c. */
+ssize_t bv_transfer_put(struct bv_transfer *t, size_t n, uint64_t offset);
+
+/* For the stats line: a read or write of n bytes was done. */
+void bv_transfer_done(struct bv_disk *disk, bool writes, size_t n);
 
 /* The target's own call on n bytes of t->bytes at offset. The result, or a
  * negative errno. */

@@ -199,9 +199,7 @@ static ssize_t odd_return(struct bv_transfer *t, uint64_t offset, size_t n,
 	return result < 0 ? result : got;
 }
 
-/* One piece: the target's bytes into t->bytes, compared. Returns the count
- * for the program or a negative errno. */
-static ssize_t read_piece(struct bv_transfer *t, size_t n, uint64_t offset)
+ssize_t bv_transfer_verify(struct bv_transfer *t, size_t n, uint64_t offset)
 {
 	ssize_t got, expected;
 	bool ended;
@@ -253,7 +251,7 @@ static ssize_t read_pieces(struct bv_transfer *t)
 		size_t n = t->total - done < BV_PIECE ? t->total - done
 						      : BV_PIECE;
 		uint64_t offset = t->offset + done;
-		ssize_t got = read_piece(t, n, offset);
+		ssize_t got = bv_transfer_verify(t, n, offset);
 		size_t given;
 
 		if (got < 0)
@@ -279,13 +277,8 @@ static ssize_t read_range(struct bv_transfer *t)
 	if (take_range(t) < 0)
 		return bv_transfer_stuck(t->disk, t->request->call);
 	result = read_pieces(t);
-	if (result >= 0) {
-		atomic_fetch_add_explicit(&t->disk->count.reads, 1,
-					  memory_order_relaxed);
-		atomic_fetch_add_explicit(&t->disk->count.read_bytes,
-					  (uint64_t)result,
-					  memory_order_relaxed);
-	}
+	if (result >= 0)
+		bv_transfer_done(t->disk, false, (size_t)result);
 	bv_history_add(t->disk, BV_OP_READ, t->offset, t->total, result);
 	return result;
 }

@@ -125,9 +125,26 @@ static int mirror(struct bv_transfer *t, uint64_t offset, size_t put)
 	return 0;
 }
 
-static ssize_t write_pieces(struct bv_transfer *t)
+ssize_t bv_transfer_put(struct bv_transfer *t, size_t n, uint64_t offset)
 {
 	const struct bv_request *request = t->request;
+	ssize_t put = bv_transfer_write(t, n, offset);
+	int result;
+
+	t->fails = false;
+	if (put < 0 && bv_fail_change(t->disk, BV_OP_WRITE, offset, n, (int)put))
+		put = bv_fail_return(t->disk, BV_OP_WRITE, request->call,
+				     request->fd, t->offset, t->total, put,
+				     (ssize_t)t->total);
+	if (put <= 0)
+		return put;
+	result = mirror(t, offset, (size_t)put);
+	t->fails = result < 0;
+	return t->fails ? result : put;
+}
+
+static ssize_t write_pieces(struct bv_transfer *t)
+{
 	size_t done = 0;
 
 	do {
@@ -136,22 +153,12 @@ static ssize_t write_pieces(struct bv_transfer *t)
 		size_t had = bv_user_gather(t->bytes, &t->cursor, n);
 		uint64_t offset = t->offset + done;
 		ssize_t put;
-		int result;
 
 		if (had == 0 && n > 0)
 			return done ? (ssize_t)done : -EFAULT;
-		put = bv_transfer_write(t, had, offset);
-		if (put < 0 && bv_fail_change(t->disk, BV_OP_WRITE, offset, had,
-					      (int)put))
-			put = bv_fail_return(t->disk, BV_OP_WRITE,
-					     request->call, request->fd,
-					     t->offset, t->total, put,
-					     (ssize_t)t->total);
+		put = bv_transfer_put(t, had, offset);
 		if (put < 0)
-			return done ? (ssize_t)done : put;
-		result = put > 0 ? mirror(t, offset, (size_t)put) : 0;
-		if (result < 0)
-			return result;
+			return done && !t->fails ? (ssize_t)done : put;
 		done += (size_t)put;
 		if ((size_t)put < n)
 			break;
@@ -176,13 +183,8 @@ static ssize_t write_range(struct bv_transfer *t)
 	if (take_range(t, append) < 0)
 		return bv_transfer_stuck(t->disk, t->request->call);
 	result = write_pieces(t);
-	if (result >= 0) {
-		atomic_fetch_add_explicit(&t->disk->count.writes, 1,
-					  memory_order_relaxed);
-		atomic_fetch_add_explicit(&t->disk->count.write_bytes,
-					  (uint64_t)result,
-					  memory_order_relaxed);
-	}
+	if (result >= 0)
+		bv_transfer_done(t->disk, true, (size_t)result);
 	bv_history_add(t->disk, BV_OP_WRITE, t->offset, t->total, result);
 	return result;
 }
