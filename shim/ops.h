@@ -62,7 +62,11 @@ int op_sync(struct bv_disk *disk, const char *call, int fd, int (*real)(int));
 int op_sync_file_range(struct bv_disk *disk, const char *call, int fd, off64_t offset, off64_t n, unsigned flags);
 
 /* wrap_mmap.c */
-void *op_mmap(struct bv_disk *disk, const char *call, void *address, size_t n, int protection, int flags, int fd, off64_t offset);
+void *op_mmap(const char *call, void *address, size_t n, int protection, int flags, int fd, off64_t offset);
+int op_munmap(const char *call, void *address, size_t n);
+void *op_mremap(const char *call, void *old, size_t n, size_t wanted, int flags, void *address);
+int op_remap_file_pages(const char *call, void *address, size_t n, int protection, size_t page, int flags);
+int op_msync(const char *call, void *address, size_t n, int flags);
 
 /* wrap_copy.c */
 ssize_t op_copy_file_range(const char *call, int in, off64_t *inoffset, int out, off64_t *outoffset, size_t n, unsigned flags);

@@ -8,6 +8,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "../src/proc.h"
 #include "../src/raw.h"
 #include "environment.h"
 #include "program.h"
@@ -122,23 +123,6 @@ static bool is_script(char *line, size_t n, const char **interpreter)
 	return end > start;
 }
 
-/* /proc/self/fd/N, in 32 bytes. */
-static void name_descriptor(char *name, int fd)
-{
-	char digits[12];
-	size_t n = 0;
-
-	memcpy(name, "/proc/self/fd/", 15);
-	name += 14;
-	do {
-		digits[n++] = (char)('0' + fd % 10);
-		fd /= 10;
-	} while (fd > 0);
-	while (n > 0)
-		*name++ = digits[--n];
-	*name = '\0';
-}
-
 /* The identity that the kernel would give it is another than that of who
  * begins it: then ld.so drops what is to be preloaded. As in
  * cap_bprm_creds_from_file, Linux 6.1. fd is an O_PATH one, so that a program
@@ -150,7 +134,7 @@ static const char *becomes_another(int fd, const struct stat *st)
 	uid_t user = raw_geteuid();
 	gid_t group = (gid_t)raw_call(SYS_getegid, 0, 0, 0, 0, 0, 0);
 	struct statfs fs;
-	char name[32];
+	char name[PROC_ROOM];
 
 	if (raw_call(SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0, 0) != 1 &&
 	    (raw_call(SYS_fstatfs, fd, (long)&fs, 0, 0, 0, 0) < 0 ||
@@ -159,7 +143,7 @@ static const char *becomes_another(int fd, const struct stat *st)
 			user = st->st_uid;
 		if ((st->st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
 			group = st->st_gid;
-		name_descriptor(name, fd);
+		proc_name(name, 0, "fd", (unsigned)fd);
 		if (real != 0 && raw_call(SYS_getxattr, (long)name,
 					  (long)"security.capability", 0, 0, 0,
 					  0) > 0)
@@ -203,7 +187,7 @@ const char *bv_program_unfit(int dirfd, const char *path, int flags)
 	char bytes[257], name[257];
 
 	if (path[0] == '\0') {
-		name_descriptor(name, dirfd);
+		proc_name(name, 0, "fd", (unsigned)dirfd);
 		path = name;
 	}
 	for (int depth = 0; depth < DEEPEST; depth++) {

@@ -12,6 +12,7 @@
 #include <blkverify/config.h>
 #include <blkverify/disk.h>
 #include <blkverify/log.h>
+#include <blkverify/memory.h>
 #include <blkverify/policy.h>
 #include <blkverify/pool.h>
 #include <blkverify/thread.h>
@@ -228,5 +229,6 @@ static void __attribute__((destructor)) destruct(void)
 	 * since it was initialised first) would be missing from the line. */
 	if (config.stats && bv_disks > 0)
 		fflush(NULL);
+	bv_memory_flush_all("exit");
 	bv_policy_stats();
 }

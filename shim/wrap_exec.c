@@ -12,6 +12,7 @@
 #include <blkverify/disk.h>
 #include <blkverify/fdmap.h>
 #include <blkverify/log.h>
+#include <blkverify/memory.h>
 #include <blkverify/own.h>
 #include <blkverify/policy.h>
 #include <blkverify/pool.h>
@@ -127,8 +128,10 @@ static int admit_unseen(const struct launch *l, struct scratch *scratch,
  * beside it, who go on. */
 static void settle(void)
 {
-	if (raw_getpid() == bv_pid)
-		bv_pool_drain();
+	if (raw_getpid() != bv_pid)
+		return;
+	bv_pool_drain();
+	bv_memory_flush_all("exec");
 }
 
 /* Valgrind's tools are static programs that do ld.so's work, preloading

@@ -2,6 +2,7 @@
 #include <blkverify/fdmap.h>
 #include <blkverify/own.h>
 #include <blkverify/layout.h>
+#include <blkverify/memory.h>
 
 #include "../src/raw.h"
 #include "guard.h"
@@ -13,7 +14,12 @@ off64_t op_lseek(struct bv_disk *disk, const char *call, int fd,
 		 off64_t offset, int whence)
 {
 	struct bv_guard guard = { .error = errno };
-	int64_t result = bv_seek(disk, call, fd, offset, whence);
+	int64_t result;
+
+	/* What was stored through a mapping is no hole. */
+	if (whence == SEEK_DATA || whence == SEEK_HOLE)
+		bv_memory_flush(disk, call, 0, UINT64_MAX);
+	result = bv_seek(disk, call, fd, offset, whence);
 
 	errno = result < 0 ? (int)-result : guard.error;
 	return result < 0 ? -1 : result;
@@ -77,6 +83,8 @@ int op_close(const char *call, int (*real)(int), int fd)
 		bv_ring_closing((unsigned)fd, (unsigned)fd);
 		bv_uring_closing((unsigned)fd, (unsigned)fd);
 	}
+	if (bv_memory_idle() && bv_fd_disk(fd))
+		bv_memory_closing(bv_fd_disk(fd));
 	bv_fd_forget(fd);
 	return real(fd);
 }

@@ -18,6 +18,7 @@
 
 #include <blkverify/fdmap.h>
 #include <blkverify/layout.h>
+#include <blkverify/memory.h>
 #include <blkverify/policy.h>
 #include <blkverify/usermem.h>
 #include <blkverify/verify.h>
@@ -193,6 +194,7 @@ static int map_extents(struct bv_disk *disk, struct request *r)
 		.ask = ask, .hole = next_hole,
 	};
 	bv_guard_enter(&guard);
+	bv_memory_flush(disk, r->change.call, copy.fm_start, UINT64_MAX);
 	question->fm_flags |= FIEMAP_FLAG_SYNC;
 	result = bv_map_check(disk, &r->map);
 	question->fm_flags &= copy.fm_flags | ~FIEMAP_FLAG_SYNC;

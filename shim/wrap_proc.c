@@ -3,6 +3,7 @@
 
 #include <blkverify/fdmap.h>
 #include <blkverify/inflight.h>
+#include <blkverify/memory.h>
 #include <blkverify/policy.h>
 #include <blkverify/pool.h>
 #include <blkverify/thread.h>
@@ -10,6 +11,7 @@
 #include "../src/raw.h"
 #include "environment.h"
 #include "guard.h"
+#include "maps.h"
 #include "ops.h"
 #include "ring.h"
 #include "task.h"
@@ -36,6 +38,8 @@ void bv_child_begun(void)
 	bv_ring_forked();
 	bv_task_forked();
 	bv_uring_forked();
+	bv_maps_forked();
+	bv_memory_forked();
 }
 
 /* Unlike fork, it runs no pthread_atfork handlers. */
@@ -94,6 +98,7 @@ static void leave(void)
 	if (raw_getpid() != bv_pid)
 		return;
 	bv_pool_drain();
+	bv_memory_flush_all("exit");
 	bv_policy_stats();
 }
 

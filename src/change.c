@@ -5,6 +5,7 @@
 #include <blkverify/disk.h>
 #include <blkverify/history.h>
 #include <blkverify/inflight.h>
+#include <blkverify/memory.h>
 #include <blkverify/policy.h>
 #include <blkverify/shadow.h>
 #include <blkverify/thread.h>
@@ -83,6 +84,7 @@ static int zero_shadow(struct bv_disk *disk, const struct bv_change *c)
 		bv_disk_resized(disk, end);
 	if (result == 0)
 		bv_unknown_remove(disk, c->offset, end);
+	bv_memory_wrote(disk, NULL, end - c->offset, c->offset);
 	return result;
 }
 
@@ -155,6 +157,8 @@ int bv_change(struct bv_disk *disk, const struct bv_change *c)
 	bv_inflight_drop(&hold);
 	bv_thread_leave();
 	bv_history_add(disk, c->op, c->offset, c->length, result);
+	if (result < 0 || c->op == BV_OP_DISCARD)
+		bv_memory_refresh(disk, c->call, c->fd, c->offset, end_of(c));
 	return result;
 }
 
@@ -193,6 +197,7 @@ int bv_change_blindly(struct bv_disk *disk, const struct bv_change *c)
 	bv_unknown_add(disk, c->offset, end_of(c), false);
 	bv_inflight_drop(&hold);
 	bv_thread_leave();
+	bv_memory_refresh(disk, c->call, c->fd, c->offset, end_of(c));
 	return result;
 }
 

@@ -9,6 +9,7 @@
 #include <blkverify/disk.h>
 #include <blkverify/inflight.h>
 #include <blkverify/log.h>
+#include <blkverify/memory.h>
 #include <blkverify/own.h>
 #include <blkverify/policy.h>
 #include <blkverify/shadow.h>
@@ -267,6 +268,7 @@ static void say_unknown(const struct bv_disk *disk, unsigned in_flight)
 void bv_disk_resized(struct bv_disk *disk, uint64_t length)
 {
 	atomic_store(&disk->state->size, length);
+	bv_memory_resized(disk);
 }
 
 void bv_disk_adopt_length(struct bv_disk *disk)

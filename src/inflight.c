@@ -9,6 +9,7 @@
 #include <blkverify/thread.h>
 #include <blkverify/unknown.h>
 
+#include "proc.h"
 #include "raw.h"
 
 _Static_assert(sizeof(struct bv_slot) == 128, "two cache lines");
@@ -53,7 +54,7 @@ static unsigned words_for(enum bv_space space)
 	switch (space) {
 	case BV_SPACE_POSITION: return BV_SLOT_WORDS - 2;
 	case BV_SPACE_BYTES: return BV_SLOT_WORDS - 1;
-	case BV_SPACE_TABLE: break;
+	case BV_SPACE_TABLE: case BV_SPACE_MEMORY: break;
 	}
 	return BV_SLOT_WORDS;
 }
@@ -135,34 +136,15 @@ static bool conflicts(const struct view *view, const struct bv_claim *claim)
 	       view->start < claim->end && claim->start < view->end;
 }
 
-static char *add_number(char *to, unsigned number)
-{
-	char digits[10];
-	unsigned n = 0;
-
-	do {
-		digits[n++] = (char)('0' + number % 10);
-		number /= 10;
-	} while (number);
-	while (n)
-		*to++ = digits[--n];
-	return to;
-}
-
 /* One that was killed can still be signalled until its parent waits for it,
  * and the parent may be the very one that waits here instead. */
 static bool is_zombie(unsigned pid, unsigned tid)
 {
-	char path[64] = "/proc/", stat[96], *at, state = 0;
+	char path[PROC_ROOM], stat[96], state = 0;
 	ssize_t n;
 	int fd;
 
-	at = add_number(path + 6, pid);
-	for (const char *c = "/task/"; *c; c++)
-		*at++ = *c;
-	at = add_number(at, tid);
-	for (const char *c = "/stat"; *c; c++)
-		*at++ = *c;
+	proc_add(proc_name(path, pid, "task", tid), "/stat");
 	fd = raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return false;
@@ -486,7 +468,7 @@ unsigned bv_inflight_recover(struct bv_disk *disk, bool *resized)
 	/* What the dead held of the table itself would be in the way of
 	 * writing into it. */
 	for (unsigned index = 0; index < BV_SLOTS; index++)
-		if (atomic_load(&state->slot[index].space) == BV_SPACE_TABLE)
+		if (atomic_load(&state->slot[index].space) >= BV_SPACE_TABLE)
 			free_slot(state, (int)index);
 	found = clear(disk, 0, 0, resized);
 	for (unsigned index = 0; index < BV_SLOTS; index++) {

@@ -17,7 +17,7 @@ static enum bv_on_mismatch on_mismatch;
 static enum bv_on_error on_error;
 static enum bv_on_unverified on_unverified;
 static unsigned sector_size = 512;
-static bool stats;
+static bool stats, maps;
 
 /* One line at a time: the texts below are static. The holder blocks signals,
  * so a handler of its own thread cannot want it. */
@@ -45,6 +45,7 @@ void bv_policy_start(const struct bv_config *config)
 	on_unverified = config->on_unverified;
 	sector_size = config->sector_size;
 	stats = config->stats;
+	maps = config->mmap == BV_MMAP_MEMFD;
 }
 
 /* As abort(3): whatever the program has made of SIGABRT, the process ends by
@@ -177,6 +178,29 @@ bool bv_policy_is_io_failure(int error)
 bool bv_policy_reports_errors(void)
 {
 	return on_error == BV_ERROR_MISMATCH;
+}
+
+void bv_policy_apart(struct bv_disk *disk)
+{
+	static struct bv_text line;
+	static atomic_bool said;
+	raw_sigset mask;
+
+	if (atomic_exchange(&said, true))
+		return;
+	mask = begin_saying();
+	bv_policy_count_unverified(disk);
+	text_clear(&line);
+	text_quoted(&line, disk->target);
+	text_add(&line, ": mapped by a process whose memory cannot be reached: "
+			"what it sees there may be old");
+	bv_log_line(&line);
+	end_saying(mask);
+}
+
+bool bv_policy_maps(void)
+{
+	return maps;
 }
 
 void bv_policy_count_error(struct bv_disk *disk)

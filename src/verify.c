@@ -7,6 +7,7 @@
 #include <blkverify/disk.h>
 #include <blkverify/fdmap.h>
 #include <blkverify/history.h>
+#include <blkverify/memory.h>
 #include <blkverify/policy.h>
 #include <blkverify/shadow.h>
 #include <blkverify/unknown.h>
@@ -256,6 +257,8 @@ static ssize_t read_pieces(struct bv_transfer *t)
 
 		if (got < 0)
 			return done ? (ssize_t)done : got;
+		if (bv_memory_any(t->disk))
+			bv_memory_overlay(t->disk, t->bytes, (size_t)got, offset);
 		given = bv_user_scatter(&t->cursor, t->bytes, (size_t)got);
 		done += given;
 		if (given < (size_t)got)

@@ -5,6 +5,7 @@
 #include <blkverify/disk.h>
 #include <blkverify/fdmap.h>
 #include <blkverify/history.h>
+#include <blkverify/memory.h>
 #include <blkverify/policy.h>
 #include <blkverify/shadow.h>
 #include <blkverify/thread.h>
@@ -159,6 +160,7 @@ static ssize_t write_pieces(struct bv_transfer *t)
 		put = bv_transfer_put(t, had, offset);
 		if (put < 0)
 			return done && !t->fails ? (ssize_t)done : put;
+		bv_memory_wrote(t->disk, t->bytes, (size_t)put, offset);
 		done += (size_t)put;
 		if ((size_t)put < n)
 			break;

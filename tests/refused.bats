@@ -1,6 +1,9 @@
 # What cannot be verified is refused loudly, or let through with a line, or ends the program: as BLKVERIFY_ON_UNVERIFIED says.
 load functions
 
+# what is verified unless the user says otherwise
+export BLKVERIFY_MMAP=refuse
+
 AT=4096
 LENGTH=8192
 

@@ -13,7 +13,7 @@
  * it was writing, and freed. First come, first served.
  *
  * Spaces keep unlike things apart; when several are held the order is
- * position, then bytes, then table.
+ * position, then bytes, then one of the others.
  */
 #ifndef BLKVERIFY_INFLIGHT_H
 #define BLKVERIFY_INFLIGHT_H
@@ -34,6 +34,7 @@ enum bv_space {
 	BV_SPACE_BYTES,
 	BV_SPACE_POSITION,   /* file positions of the target's descriptors */
 	BV_SPACE_TABLE,      /* the table of unknown extents */
+	BV_SPACE_MEMORY,     /* whose the memory of mappings is */
 };
 
 /* To the end of the file, however long it is. */

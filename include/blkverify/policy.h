@@ -36,6 +36,13 @@ bool bv_policy_reports_errors(void);
  * range unknown. */
 int bv_policy_unverified(struct bv_disk *disk, const char *call, int refusal);
 
+/* Another process has disk's target mapped, and its memory cannot be had:
+ * what it shows is no longer what the target has. Says so, once. */
+void bv_policy_apart(struct bv_disk *disk);
+
+/* May targets be mapped (BLKVERIFY_MMAP)? */
+bool bv_policy_maps(void);
+
 /* Counts a failure of the target's storage. */
 void bv_policy_count_error(struct bv_disk *disk);
 

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define BV_STATE_MAGIC 0x3145544154535642u   /* "BVSTATE1", little endian */
-#define BV_STATE_VERSION 1
+#define BV_STATE_VERSION 2
 
 /* Operations in flight at a time, over all processes of a pair. */
 #define BV_SLOTS 1024
@@ -66,6 +66,9 @@ struct bv_unknown_table {
 	struct bv_shared_extent extent[BV_UNKNOWN_EXTENTS];
 };
 
+/* Processes that have the target mapped at a time; see memory.h. */
+#define BV_MAPPERS 64
+
 /* Stands for sequence while the entry is being filled. */
 #define BV_PAST_FILLING UINT64_MAX
 
@@ -106,6 +109,12 @@ struct bv_state {
 
 	/* Table unknown_generation & 1 is the valid one. */
 	struct bv_unknown_table unknown[2];
+
+	/* Who has the target mapped, and the inode numbers of the memory files
+	 * that they share. Changed under the memory's hold. */
+	_Atomic uint32_t mapped;     /* how many */
+	_Atomic uint32_t mapper[BV_MAPPERS];  /* process ids; 0: free */
+	_Atomic uint64_t memory_device, memory_inode, agreed_inode;  /* 0: none */
 
 	_Atomic uint64_t history_next;
 	struct bv_past history[];

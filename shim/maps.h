@@ -1,0 +1,48 @@
+/* maps: where in the program's address space targets are mapped.
+ *
+ * Pieces of address space that show the memory of a target (memory.h). Async-
+ * signal-safe; entries are the process's own, and a child's copy after fork.
+ */
+#ifndef BV_MAPS_H
+#define BV_MAPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <blkverify/disk.h>
+
+struct bv_mapped {
+	uintptr_t start, end;        /* addresses: [start, end) */
+	uint64_t offset;             /* bytes: of the target, at start */
+	struct bv_disk *disk;
+	bool stores;                 /* shared, and may be written to */
+	int aside;                   /* thread id; maps.c alone */
+};
+
+/* Is there any? One load. */
+bool bv_maps_any(void);
+
+/* Is there room for a few more? */
+bool bv_maps_have_room(void);
+
+/* There is room: see above. */
+void bv_maps_add(const struct bv_mapped *mapped);
+
+/* The first piece that reaches into [start, end), cut to it. */
+bool bv_maps_next(uintptr_t start, uintptr_t end, struct bv_mapped *found);
+
+/* [start, end) is about to be unmapped, or mapped anew, by this thread: its
+ * pieces stand aside, so that nobody takes them for what comes to be there
+ * next. Returns how many there are more than before, cut off at the edges. */
+unsigned bv_maps_detach(uintptr_t start, uintptr_t end);
+
+/* One of those that this thread has put aside, and takes it out. */
+bool bv_maps_pop(struct bv_mapped *found);
+
+/* The kernel refused: they are what they were. */
+void bv_maps_restore(void);
+
+/* In the child after fork. */
+void bv_maps_forked(void);
+
+#endif

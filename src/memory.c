@@ -1,0 +1,253 @@
+/* memory: see include/blkverify/memory.h. */
+#include <errno.h>
+#include <sys/sysinfo.h>
+
+#include <blkverify/own.h>
+#include <blkverify/policy.h>
+#include <blkverify/text.h>
+#include <blkverify/thread.h>
+
+#include "view.h"
+
+/* What this process does with each target's memory. */
+static struct mine {
+	atomic_uint mappings;        /* joined and not left */
+	atomic_bool listed;          /* its memory is kept up */
+	int read_fd, write_fd;       /* the target's, own.h; 0: none */
+} mine[BV_MAX_PAIRS];
+
+/* Targets of which a descriptor is kept and no mapping is left. */
+static atomic_uint idle;
+
+/* Programs that map a file piece by piece come back for the next: so much is
+ * kept until they close it. */
+#define KEPT_CHUNKS ((uint64_t)256 * 1024 * 1024 / BV_CHUNK)
+
+static struct mine *mine_of(const struct bv_disk *disk)
+{
+	return &mine[disk - bv_disk];
+}
+
+/* ---- the target's descriptor ---- */
+
+/* A description of its own, so that file locks end when the program's do; where
+ * that cannot be had (no /proc, another user by now), a copy. */
+static int keep_target(struct mine *m, int fd)
+{
+	int access = raw_fcntl(fd, F_GETFL, 0) & O_ACCMODE, again, result;
+	int *slot = access == O_RDWR ? &m->write_fd : &m->read_fd;
+
+	if (*slot > 0)
+		return 0;
+	again = bv_view_open_again(0, fd, access);
+	result = again >= 0 ? bv_own_adopt(again, slot) : bv_own_dup(fd, slot);
+	if (result < 0)
+		*slot = 0;
+	return result;
+}
+
+int bv_memory_target(const struct bv_disk *disk)
+{
+	const struct mine *m = mine_of(disk);
+
+	return m->write_fd > 0 ? m->write_fd : m->read_fd > 0 ? m->read_fd : -1;
+}
+
+static void count_idle(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < bv_disks; i++)
+		count += atomic_load(&mine[i].mappings) == 0 &&
+			 bv_memory_target(&bv_disk[i]) > 0;
+	atomic_store(&idle, count);
+}
+
+bool bv_memory_stores(const struct bv_disk *disk)
+{
+	return atomic_load(&mine_of(disk)->mappings) > 0 &&
+	       mine_of(disk)->write_fd > 0;
+}
+
+bool bv_memory_idle(void)
+{
+	return atomic_load_explicit(&idle, memory_order_relaxed) > 0;
+}
+
+static int list(struct bv_disk *disk, struct mine *m)
+{
+	int result = atomic_load(&m->listed) ? 0 : bv_view_enlist(disk);
+
+	if (result == 0)
+		atomic_store(&m->listed, true);
+	return result;
+}
+
+static void unlist(struct bv_disk *disk, struct mine *m)
+{
+	atomic_store(&m->listed, false);
+	bv_view_delist(disk);
+	bv_view_drop(disk);
+}
+
+void bv_memory_closing(struct bv_disk *disk)
+{
+	struct mine *m = mine_of(disk);
+	struct bv_hold hold;
+	raw_sigset mask;
+
+	/* A vfork child closes descriptors of its own, with our memory. */
+	if (raw_getpid() != bv_pid)
+		return;
+	mask = bv_view_begin_change(disk, &hold);
+	if (atomic_load(&m->mappings) == 0) {
+		unlist(disk, m);
+		if (m->read_fd > 0)
+			bv_own_release(&m->read_fd);
+		if (m->write_fd > 0)
+			bv_own_release(&m->write_fd);
+		m->read_fd = m->write_fd = 0;
+		count_idle();
+	}
+	bv_view_end_change(&hold, mask);
+}
+
+/* ---- joining and leaving ---- */
+
+/* Two copies of each byte: half of the machine's memory at most. */
+static bool is_too_much(const struct bv_view *view, uint64_t start, uint64_t end)
+{
+	struct sysinfo info = { 0 };
+	uint64_t chunks = atomic_load(&view->filled->count), most;
+
+	raw_call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0);
+	most = (uint64_t)info.totalram * info.mem_unit / 4 / BV_CHUNK;
+	for (uint64_t c = start / BV_CHUNK; c * BV_CHUNK < end && chunks <= most;
+	     c++)
+		chunks += !bv_view_has(view, c);
+	return chunks > most;
+}
+
+static int enter(struct bv_disk *disk, int fd, uint64_t start, uint64_t end)
+{
+	struct mine *m = mine_of(disk);
+	struct bv_view *view = bv_view_of(disk);
+	int result = keep_target(m, fd);
+
+	if (result == 0)
+		result = bv_view_renew(disk, true);
+	if (result == 0 && is_too_much(view, start, end))
+		result = -EFBIG;
+	if (result == 0)
+		result = list(disk, m);
+	if (result == 0) {
+		atomic_fetch_add(&m->mappings, 1);
+		/* Who changed the length in between did not know of us. */
+		bv_view_resize(disk, view);
+	} else if (atomic_load(&m->mappings) == 0) {
+		unlist(disk, m);
+	}
+	count_idle();
+	return result;
+}
+
+/* The same errno for all of it, as from a file system without mappings:
+ * programs fall back to reading. */
+static int refuse(struct bv_disk *disk, const char *call, const char *why)
+{
+	static struct bv_text what;
+	static _Atomic uint32_t busy;
+	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+	int result;
+
+	while (atomic_exchange(&busy, 1))
+		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	text_clear(&what);
+	text_add(&what, call);
+	text_add(&what, why);
+	result = bv_policy_unverified(disk, what.bytes, -ENODEV);
+	atomic_store(&busy, 0);
+	raw_sigmask(mask);
+	return result < 0 ? result : 1;
+}
+
+static const char *obstacle(const struct bv_disk *disk, bool stores, uint64_t end)
+{
+	if (!bv_policy_maps())
+		return "";
+	if (stores && !disk->shadow_writable)
+		return " for writing";
+	if (end > BV_MOST_CHUNKS * BV_CHUNK)
+		return " beyond 16 TiB";
+	return NULL;
+}
+
+int bv_memory_join(struct bv_disk *disk, const char *call, int fd, bool stores,
+		   uint64_t start, uint64_t end)
+{
+	const char *why = obstacle(disk, stores, end);
+	uint64_t size = atomic_load(&disk->state->size);
+	struct bv_hold hold;
+	raw_sigset mask;
+	int result;
+
+	if (why)
+		return refuse(disk, call, why);
+	mask = bv_view_begin_change(disk, &hold);
+	result = enter(disk, fd, start, end < size ? end : size);
+	bv_view_end_change(&hold, mask);
+	if (result < 0)
+		return refuse(disk, call, result == -EFBIG ?
+			      " of more than a quarter of the machine's memory" :
+			      " without memory or descriptors for it");
+	result = bv_memory_fill(disk, call, start, end);
+	if (result < 0)
+		bv_memory_leave(disk);
+	return result;
+}
+
+void bv_memory_share(struct bv_disk *disk)
+{
+	atomic_fetch_add(&mine_of(disk)->mappings, 1);
+}
+
+void bv_memory_leave(struct bv_disk *disk)
+{
+	struct mine *m = mine_of(disk);
+	struct bv_hold hold;
+	raw_sigset mask = bv_view_begin_change(disk, &hold);
+
+	if (atomic_fetch_sub(&m->mappings, 1) == 1) {
+		if (atomic_load(&bv_view_of(disk)->filled->count) > KEPT_CHUNKS)
+			unlist(disk, m);
+		count_idle();
+	}
+	bv_view_end_change(&hold, mask);
+}
+
+int bv_memory_fd(const struct bv_disk *disk, bool stores)
+{
+	const struct bv_view *view = bv_view_of(disk);
+
+	return stores ? view->bytes_fd : view->read_fd;
+}
+
+void bv_memory_forked(void)
+{
+	for (unsigned i = 0; i < bv_disks; i++)
+		if (atomic_load(&mine[i].listed))
+			bv_view_inherit(&bv_disk[i]);
+		else
+			atomic_store(&bv_view_of(&bv_disk[i])->users, 0);
+}
+
+void bv_memory_resized(struct bv_disk *disk)
+{
+	raw_sigset mask;
+	const struct bv_view *view = bv_view_enter(disk, &mask);
+
+	if (!view)
+		return;
+	bv_view_resize(disk, view);
+	bv_view_leave(disk, mask);
+}

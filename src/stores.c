@@ -1,0 +1,233 @@
+/* stores: what the program stores through mappings; see
+ * include/blkverify/memory.h. Holds and views as in contents.c. */
+#include <errno.h>
+#include <string.h>
+
+#include <blkverify/history.h>
+
+#include "piece.h"
+
+#define PAGE 4096u
+
+void bv_memory_overlay(struct bv_disk *disk, void *bytes, size_t n,
+		       uint64_t offset)
+{
+	unsigned char *to = bytes;
+	uint64_t at = offset, end, run_end;
+	raw_sigset mask;
+	const struct bv_view *view = bv_view_enter(disk, &mask);
+
+	if (!view)
+		return;
+	end = bv_piece_clip_view(disk, view, offset + n);
+	for (; bv_run_next(view, true, &at, end, &run_end); at = run_end) {
+		const unsigned char *stored = view->bytes + at;
+		const unsigned char *agreed = view->agreed + at;
+
+		if (!memcmp(stored, agreed, run_end - at))
+			continue;
+		for (uint64_t i = 0; i < run_end - at; i++)
+			if (stored[i] != agreed[i])
+				to[at - offset + i] = stored[i];
+	}
+	bv_view_leave(disk, mask);
+}
+
+/* One word of the memory becomes that of the target, but for the bytes that
+ * the program has stored, and may be storing now. */
+static void merge_word(uint64_t *stored, uint64_t agreed, uint64_t now)
+{
+	uint64_t seen = __atomic_load_n(stored, __ATOMIC_RELAXED), wanted;
+
+	do {
+		const uint64_t low = 0x7f7f7f7f7f7f7f7fu;
+		uint64_t differs = seen ^ agreed;
+
+		/* Every byte that differs becomes 255: its highest bit first. */
+		differs = (((differs & low) + low) | differs) & ~low;
+		differs = (differs >> 7) * 255;
+		wanted = (seen & differs) | (now & ~differs);
+	} while (wanted != seen &&
+		 !__atomic_compare_exchange_n(stored, &seen, wanted, false,
+					      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+}
+
+/* n bytes in p are what the target has at start, and what it agrees on with the
+ * memory from now on. */
+static void merge(struct bv_piece *p, size_t n, uint64_t start)
+{
+	struct bv_disk *disk = p->t.disk;
+	raw_sigset mask;
+	const struct bv_view *view = bv_view_enter(disk, &mask);
+
+	uint64_t end;
+
+	if (!view)
+		return;
+	end = bv_piece_clip_view(disk, view, start + n);
+	n = end > start ? end - start : 0;
+	/* Past the end of the file its last page is zero, on both sides. */
+	for (size_t i = n; i % 8; i++)
+		p->t.bytes[i] = 0;
+	for (size_t i = 0; i < n; i += 8) {
+		uint64_t now, agreed;
+
+		memcpy(&now, p->t.bytes + i, 8);
+		memcpy(&agreed, view->agreed + start + i, 8);
+		merge_word((uint64_t *)(void *)(view->bytes + start + i), agreed,
+			   now);
+		memcpy(view->agreed + start + i, &now, 8);
+	}
+	bv_view_leave(disk, mask);
+}
+
+void bv_memory_refresh(struct bv_disk *disk, const char *call, int fd,
+		       uint64_t start, uint64_t end)
+{
+	uint64_t run_end;
+
+	start -= start % BV_CHUNK;
+	if (bv_memory_target(disk) > 0)
+		fd = bv_memory_target(disk);
+	if (fd < 0 || !bv_memory_any(disk))
+		return;
+	for (end = bv_piece_clip(disk, end);
+	     bv_run_look(disk, true, &start, end, &run_end); start = run_end) {
+		struct bv_piece p;
+		ssize_t got = bv_piece_begin(&p, disk, call, fd, BV_OP_READ,
+					     start, run_end);
+		uint64_t stop = bv_piece_clip(disk, run_end);
+
+		if (got == 0 && stop > start)
+			got = bv_transfer_verify(&p.t, stop - start, start);
+		if (got > 0)
+			merge(&p, (size_t)got, start);
+		bv_piece_end(&p);
+	}
+}
+
+/* ---- writing back ---- */
+
+/* The pages of [start, end) that have stores, as one run from the first to the
+ * last that differs without one between that does not. */
+static bool next_stores(const struct bv_view *view, uint64_t *start,
+			uint64_t end, uint64_t *run_end)
+{
+	uint64_t at = *start, next;
+	bool found = false;
+
+	for (; at < end; at = next) {
+		next = (at / PAGE + 1) * PAGE;
+		if (next > end)
+			next = end;
+		if (memcmp(view->bytes + at, view->agreed + at, next - at)) {
+			if (!found)
+				*start = at;
+			found = true;
+			*run_end = next;
+		} else if (found) {
+			break;
+		}
+	}
+	return found;
+}
+
+/* What is stored in [start, end) now, laid over the target's bytes in p. The
+ * copy of it is in the other half of the buffer, which is free by now. */
+static bool lay_over(struct bv_piece *p, uint64_t start, uint64_t end)
+{
+	unsigned char *copy = p->t.buffer->shadow;
+	raw_sigset mask;
+	const struct bv_view *view = bv_view_enter(p->t.disk, &mask);
+
+	if (!view)
+		return false;
+	memcpy(copy, view->bytes + start, end - start);
+	for (uint64_t i = 0; i < end - start; i++)
+		if (copy[i] != view->agreed[start + i])
+			p->t.bytes[i] = copy[i];
+	bv_view_leave(p->t.disk, mask);
+	return true;
+}
+
+/* One run of pages: read as they are on the target, since a process that does
+ * not share the memory may have written beside what was stored, and written
+ * with the stores. */
+static int write_back(struct bv_piece *p, uint64_t start, uint64_t end)
+{
+	struct bv_disk *disk = p->t.disk;
+	size_t n = end - start;
+	ssize_t got;
+
+	p->t.offset = start;
+	p->t.total = n;
+	got = bv_transfer_verify(&p->t, n, start);
+	if (got < 0 || (size_t)got < n || !lay_over(p, start, end))
+		return got < 0 ? (int)got : -EIO;
+	got = bv_transfer_put(&p->t, n, start);
+	bv_history_add(disk, BV_OP_WRITE, start, n, got);
+	if (got < 0)
+		return (int)got;
+	bv_transfer_done(disk, true, (size_t)got);
+	merge(p, (size_t)got, start);
+	return (size_t)got < n ? -EIO : 0;
+}
+
+static bool find_stores(struct bv_disk *disk, uint64_t *start, uint64_t end,
+			uint64_t *run_end)
+{
+	raw_sigset mask;
+	const struct bv_view *view = bv_view_enter(disk, &mask);
+	bool found;
+
+	if (!view)
+		return false;
+	found = next_stores(view, start, bv_piece_clip_view(disk, view, end),
+			    run_end);
+	bv_view_leave(disk, mask);
+	return found;
+}
+
+static int flush_piece(struct bv_disk *disk, const char *call, int fd,
+		       uint64_t start, uint64_t end)
+{
+	struct bv_piece p;
+	int result = bv_piece_begin(&p, disk, call, fd, BV_OP_WRITE, start, end);
+	uint64_t run_end;
+
+	end = bv_piece_clip(disk, end);
+	while (result == 0 && find_stores(disk, &start, end, &run_end)) {
+		result = write_back(&p, start, run_end);
+		start = run_end;
+	}
+	bv_piece_end(&p);
+	return result;
+}
+
+int bv_memory_flush(struct bv_disk *disk, const char *call, uint64_t start,
+		    uint64_t end)
+{
+	int fd = bv_memory_target(disk), result = 0, first = 0;
+	uint64_t run_end;
+
+	if (!bv_memory_any(disk) || !bv_memory_stores(disk))
+		return 0;
+	/* Whole words are compared, and pages written. */
+	start -= start % PAGE;
+	if (end < UINT64_MAX - PAGE)
+		end += -end % PAGE;
+	for (end = bv_piece_clip(disk, end);
+	     bv_run_look(disk, true, &start, end, &run_end); start = run_end) {
+		result = flush_piece(disk, call, fd, start, run_end);
+		if (first == 0)
+			first = result;
+	}
+	return first;
+}
+
+void bv_memory_flush_all(const char *call)
+{
+	for (unsigned i = 0; i < bv_disks; i++)
+		if (bv_memory_any(&bv_disk[i]))
+			bv_memory_flush(&bv_disk[i], call, 0, UINT64_MAX);
+}
