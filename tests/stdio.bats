@@ -61,6 +61,9 @@ stops() {
 # the fault: the bytes reach the target alone, or are lost behind the shim
 written_unseen() {
 	make_pair 64K
+	# random bytes could be the very ones that are written
+	fill "$TARGET" $AT $LENGTH 00
+	fill "$SHADOW" $AT $LENGTH 00
 	at "$1" "$TARGET"
 	run "${COMMAND[@]}"
 	skip_if_absent
