@@ -40,7 +40,7 @@ make_pair() {
 
 # forget SHADOW: removes its state file, beside it or where it is for those who may not write there
 forget() {
-	[ ! -e "$1" ] || rm -f "$1.bvstate" "/dev/shm/blkverify-$(stat -c %d-%i "$1").bvstate"
+	[ ! -e "$1" ] || rm -f "$1.bvstate" "/dev/shm/blkverify-$(stat -c %d-%i "$1")"-*.bvstate
 }
 
 # make_pair_on_tmpfs SIZE: the same where there is no O_DIRECT alignment, no ZERO_RANGE and no disk.
@@ -232,7 +232,7 @@ clean_up() {
 	for shadow in "${SHADOWS[@]}"; do forget "$shadow"; done
 	for loop in "${LOOPS[@]}"; do
 		# a device that was a shadow has its state file where there are no directories for it
-		rm -f "/dev/shm/blkverify-$(($(stat -c '%Hr * 256 + %Lr' "$loop")))-0.bvstate"
+		rm -f "/dev/shm/blkverify-$(($(stat -c '%Hr * 256 + %Lr' "$loop")))-0"-*.bvstate
 		losetup -d "$loop" || :
 	done
 	for dir in "${SHM_DIRS[@]}"; do rm -rf "$dir"; done

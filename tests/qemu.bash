@@ -199,7 +199,7 @@ machine_is() { [ "$(machine_status)" = "$1" ]; }
 forget_state() {
 	local id
 	id=$(stat -c %d-%i "$1" 2>/dev/null) || return 0
-	rm -f "/dev/shm/blkverify-$id.bvstate"
+	rm -f "/dev/shm/blkverify-$id"-*.bvstate
 }
 
 teardown() {
