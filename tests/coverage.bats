@@ -9,8 +9,9 @@ setup_file() {
 	cut -f 1 "$BATS_FILE_TMPDIR/universe" >"$BATS_FILE_TMPDIR/names"
 }
 
-# rows FILE...: all names of the table; wrapped FILE...: those that are wrapped
-rows() { "$COVERAGE/table" "$@" | cut -d ' ' -f 2 | sort -u; }
+# entries FILE...: the symbols of the table; rows FILE...: their names; wrapped FILE...: names of those that are wrapped
+entries() { "$COVERAGE/table" "$@" | grep -E '^(wrapped|passed) '; }
+rows() { entries "$@" | cut -d ' ' -f 2 | sort -u; }
 wrapped() { "$COVERAGE/table" "$@" | sed -n 's/^wrapped \([^ ]*\).*/\1/p' | sort -u; }
 
 # without PATTERN: the table without the rows that match, as one file
@@ -56,7 +57,7 @@ fread_unlocked" ]
 
 # ---- the table itself ----
 
-twice() { "$COVERAGE/table" "$@" | cut -d ' ' -f 2 | sort | uniq -d; }
+twice() { entries "$@" | cut -d ' ' -f 2 | sort | uniq -d; }
 
 @test "every symbol is in the table once" {
 	run twice "${TABLE[@]}"
@@ -78,6 +79,64 @@ unreasoned() { "$COVERAGE/table" "$@" | awk '$1 == "passed" && NF < 4 { print $2
 	echo 'PASS(foo, "")' >"$BATS_TEST_TMPDIR/broken.def"
 	run unreasoned "$BATS_TEST_TMPDIR/broken.def"
 	[ "$output" = foo ]
+}
+
+# ---- COVERAGE.md ----
+
+# say TABLE...: the document, or what is wrong with the table
+say() { "$BLK_SRCDIR/scripts/coverage" "$@"; }
+WORDS="$BLK_SRCDIR/shim/treatments.def"
+
+@test "COVERAGE.md says what the table says" {
+	say >"$BATS_TEST_TMPDIR/made"
+	diff "$BLK_SRCDIR/COVERAGE.md" "$BATS_TEST_TMPDIR/made" || fail_with "make coverage brings it up to date"
+	# each symbol in a line of its own
+	run diff <(rows "${TABLE[@]}") <(sed -n 's/^| `\([^`]*\)` | .* |$/\1/p' "$BLK_SRCDIR/COVERAGE.md" | sort)
+	[ -z "$output" ] || fail_with "in the table alone (<), in COVERAGE.md alone (>):"
+}
+
+@test "a symbol of which COVERAGE.md could not say what becomes is found" {
+	run say "$WORDS" "${TABLE[@]}"
+	[ "$status" = 0 ]
+	echo 'FD(REQ, fdatasync2, int, (int fd), (fd), op_new, (fd))' >"$BATS_TEST_TMPDIR/new.def"
+	run say "$WORDS" "${TABLE[@]}" "$BATS_TEST_TMPDIR/new.def"
+	[ "$status" != 0 ]
+	[[ $output == *"fdatasync2: what op_new does is not said"* ]]
+	echo 'HAND(REQ, printf2, int, (const char *format, ...))' >"$BATS_TEST_TMPDIR/new.def"
+	run say "$WORDS" "${TABLE[@]}" "$BATS_TEST_TMPDIR/new.def"
+	[ "$status" != 0 ]
+	[[ $output == *"printf2: what printf2 does is not said"* ]]
+	# and what is said of nothing
+	run say "$WORDS" "$(without 'op_mmap')"
+	[ "$status" != 0 ]
+	[[ $output == *"op_mmap is said to do something, but no symbol does it"* ]]
+}
+
+# claimed DOCUMENT WORDS: the symbols of which it says that, first of all
+claimed() { sed -n "s/^| \`\([^\`]*\)\` | [^|]* | $2.* |\$/\1/p" "$1" | sort -u; }
+
+# untested DOCUMENT: symbols that another test file does not hold to what is said of them. The lists are those it runs.
+untested() {
+	comm -23 <(claimed "$1" "verified read") <({ reader --list; echo eventfd_read; } | sort)
+	comm -23 <(claimed "$1" "mirrored write") <({ writer --list; echo eventfd_write; stream --list | sed -n 's/:write$//p'; } | sort)
+	comm -23 <(claimed "$1" "mirrored change of length") <(space --list | sed 's/:.*//' | sort -u)
+	comm -23 <(claimed "$1" "checked against the shadow.s length") <(stater --list | sort)
+	comm -23 <(claimed "$1" "made by verified reads and writes") <(copier --list | sort)
+	comm -23 <(claimed "$1" "barrier (") <(flusher --list | sort)
+}
+
+@test "what COVERAGE.md calls verified, mirrored or checked is held to it" {
+	local words
+	for words in "verified read" "mirrored write" "mirrored change of length" "checked against the shadow.s length" \
+		"made by verified reads and writes" "barrier ("; do
+		[ -n "$(claimed "$BLK_SRCDIR/COVERAGE.md" "$words")" ] || fail_with "nothing is said to be: $words"
+	done
+	run untested "$BLK_SRCDIR/COVERAGE.md"
+	[ -z "$output" ] || fail_with "said, and not tested:"
+	# the twin: a row that would like to be one
+	sed 's/^| `dup` | \(.*\) | .* |$/| `dup` | \1 | verified read |/' "$BLK_SRCDIR/COVERAGE.md" >"$BATS_TEST_TMPDIR/lie"
+	run untested "$BATS_TEST_TMPDIR/lie"
+	[ "$output" = dup ]
 }
 
 # ---- the library ----
