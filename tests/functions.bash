@@ -224,6 +224,31 @@ stat_of() { sed -n "s/^blkverify: stats .* $1=\([0-9]*\).*/\1/p" <<<"$output" | 
 assert_stat() { [ "$(stat_of "$1")" = "$2" ] || fail_with "expected $1=$2"; }
 assert_counted() { [ "$(stat_of "$1")" -gt 0 ] 2>/dev/null || fail_with "expected $1 to be counted"; }
 
+# ---- clean, and stopped when a byte is wrong ----
+
+# clean_then_damaged CMD...: CMD passes as it is; then as after run, with another byte in the shadow at BAD, which is put right
+clean_then_damaged() {
+	run shim "$@"
+	assert_clean || return
+	assert_same_contents || return
+	damage_shadow "$BAD"
+	run shim "$@"
+	damage_shadow "$BAD"
+}
+
+# caught_and_clean CMD...: it is CMD that is stopped
+caught_and_clean() {
+	clean_then_damaged "$@" || return
+	assert_mismatch read $((BAD / 512)) "$BAD"
+}
+
+# noticed_and_clean CMD...: CMD or a child of its is, and CMD's status tells
+noticed_and_clean() {
+	clean_then_damaged "$@" || return
+	[ "$status" != 0 ] || fail_with "damage was not seen" || return
+	assert_first_line "^blkverify: read sector_num=[0-9]+ nb_sectors=[0-9]+ contents mismatch in sector $((BAD / 512)) at offset $BAD\$"
+}
+
 # ---- the end of a test ----
 
 # a file with a teardown of its own calls this in it
