@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <blkverify/alias.h>
 #include <blkverify/buffer.h>
 #include <blkverify/config.h>
 #include <blkverify/disk.h>
@@ -170,7 +171,7 @@ static void start_engine(void)
 		fail_errno("private buffers", -result);
 	bv_policy_start(&config);
 	bv_pool_start(config.threads);
-	if (bv_disk_start(&config, &why) < 0)
+	if (bv_disk_start(&config, &why) < 0 || bv_alias_check(&why) < 0)
 		fail(&why);
 	if (bv_stream_start() < 0) {
 		text_clear(&why);

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <blkverify/alias.h>
 #include <blkverify/disk.h>
 #include <blkverify/fdmap.h>
 #include <blkverify/log.h>
@@ -58,6 +59,8 @@ static struct bv_disk *inherits(const struct launch *l)
 		    bv_own_has(fd) || raw_fstat(fd, &st) < 0)
 			continue;
 		disk = bv_disk_known(&st);
+		if (!disk)
+			disk = bv_alias_of(&st);
 		if (disk)
 			return disk;
 	}
@@ -68,11 +71,10 @@ static struct bv_disk *inherits(const struct launch *l)
 static struct bv_disk *names(const char *argument)
 {
 	const char *value = strchr(argument, '=');
-	bool exists;
-	struct bv_disk *disk = bv_disk_at(AT_FDCWD, argument, 0, &exists);
+	struct bv_disk *disk = bv_alias_at(argument);
 
 	if (!disk && value)
-		disk = bv_disk_at(AT_FDCWD, value + 1, 0, &exists);
+		disk = bv_alias_at(value + 1);
 	for (unsigned i = 0; i < bv_disks && !disk; i++)
 		if (strstr(argument, bv_disk[i].target))
 			disk = &bv_disk[i];

@@ -1,6 +1,7 @@
 /* wrap_proc: processes begun and ended past what libc tells its handlers. */
 #include <sched.h>
 
+#include <blkverify/alias.h>
 #include <blkverify/fdmap.h>
 #include <blkverify/inflight.h>
 #include <blkverify/memory.h>
@@ -33,6 +34,7 @@ void bv_child_begun(void)
 {
 	bv_thread_forked();
 	bv_policy_forked();
+	bv_alias_forked();
 	bv_pool_forked();
 	bv_environment_forked();
 	bv_ring_forked();

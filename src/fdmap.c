@@ -1,6 +1,7 @@
 /* fdmap: see include/blkverify/fdmap.h. */
 #include <stddef.h>
 
+#include <blkverify/alias.h>
 #include <blkverify/disk.h>
 #include <blkverify/fdmap.h>
 #include <blkverify/thread.h>
@@ -28,6 +29,8 @@ struct bv_disk *bv_fd_learn(int fd)
 	if (raw_fstat(fd, &st) < 0)
 		return NULL;
 	disk = bv_disk_of(&st);
+	if (!disk && S_ISBLK(st.st_mode))
+		bv_alias_meet(fd, &st);
 	/* The process id by system call: a vfork child has our memory, but
 	 * what it learns is about its own descriptors. */
 	if (!disk && mapped && !atomic_load(&distrusted) &&

@@ -25,7 +25,8 @@ extern _Atomic uint32_t bv_fdmap[BV_FDMAP_ROOM];
 
 struct bv_disk;
 
-/* The long way: asks the kernel and remembers. NULL: not a target. */
+/* The long way: asks the kernel and remembers. NULL: not a target. A block
+ * device that shares a target's storage is refused (alias.h). */
 struct bv_disk *bv_fd_learn(int fd);
 
 /* The pair fd is a target of, or NULL. One load for what is known not to be
