@@ -76,6 +76,12 @@ ssize_t op_splice(const char *call, int in, off64_t *inoffset, int out, off64_t 
 /* wrap_ioctl.c */
 int op_ioctl(const char *call, int fd, unsigned long request, void *argument);
 
+/* wrap_mount.c */
+int op_mount(const char *call, const char *source, const char *target, const char *type, unsigned long flags, const void *data);
+int op_fsconfig(const char *call, int fd, unsigned command, const char *key, const void *value, int aux);
+int op_swapon(const char *call, const char *path, int flags);
+int op_acct(const char *call, const char *path);
+
 /* wrap_stdio.c */
 FILE *op_fopen(const char *call, FILE *(*real)(const char *, const char *), const char *path, const char *mode);
 FILE *op_freopen(const char *call, FILE *(*real)(const char *, const char *, FILE *), const char *path, const char *mode, FILE *stream);

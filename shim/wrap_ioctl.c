@@ -30,6 +30,11 @@
  * xfs/xfs_fs.h is not always installed. */
 #define XFS_DIOINFO 0x800c581eul
 
+/* Linux 5.8; the descriptor is the first word of what it is given. */
+#ifndef LOOP_CONFIGURE
+#define LOOP_CONFIGURE 0x4c0a
+#endif
+
 struct request {
 	struct bv_change change;
 	struct bv_map map;
@@ -87,6 +92,24 @@ static bool shares_extents(int fd, unsigned long number, const void *argument)
 		return bv_fd_disk(fd);
 	default:
 		return false;
+	}
+}
+
+/* Has the request the kernel itself read and write a target, as a loop
+ * device over it? */
+static struct bv_disk *hands_over(unsigned long number, const void *argument)
+{
+	uint32_t fd;
+
+	switch (number) {
+	case LOOP_SET_FD:
+	case LOOP_CHANGE_FD:
+		return bv_fd_disk((int)(intptr_t)argument);
+	case LOOP_CONFIGURE:
+		return bv_user_copy_in(&fd, argument, sizeof(fd)) == sizeof(fd) ?
+			       bv_fd_disk((int)fd) : NULL;
+	default:
+		return NULL;
 	}
 }
 
@@ -201,8 +224,10 @@ static int map_extents(struct bv_disk *disk, struct request *r)
 	return finish(&guard, r, result);
 }
 
-/* The line tells the number: it is what a bug report needs. */
-static int refuse(struct bv_disk *disk, struct request *r)
+/* The line tells the number: it is what a bug report needs. What a request
+ * let through does is over when it returns, but for one that hands the target
+ * over. */
+static int refuse(struct bv_disk *disk, struct request *r, bool over)
 {
 	char call[] = "ioctl 0x01234567";
 	struct bv_guard guard;
@@ -214,7 +239,10 @@ static int refuse(struct bv_disk *disk, struct request *r)
 	r->change.call = call;
 	bv_guard_enter(&guard);
 	result = bv_policy_unverified(disk, r->change.call, -EOPNOTSUPP);
-	if (result == 0) {
+	if (result == 0 && over) {
+		bv_change_lasting(disk, 0, INT64_MAX);
+		result = call_real(r);
+	} else if (result == 0) {
 		r->change.length = INT64_MAX;
 		result = bv_change_blindly(disk, &r->change);
 	}
@@ -233,6 +261,9 @@ int op_ioctl(const char *call, int fd, unsigned long number, void *argument)
 		errno = EOPNOTSUPP;
 		return -1;
 	}
+	disk = hands_over(number, argument);
+	if (disk)
+		return refuse(disk, &r, true);
 	disk = bv_fd_disk(fd);
 	if (!disk || is_harmless(number))
 		return real_ioctl(fd, number, argument);
@@ -248,6 +279,6 @@ int op_ioctl(const char *call, int fd, unsigned long number, void *argument)
 	case FS_IOC_FIEMAP:
 		return map_extents(disk, &r);
 	default:
-		return refuse(disk, &r);
+		return refuse(disk, &r, false);
 	}
 }

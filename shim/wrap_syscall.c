@@ -100,6 +100,10 @@ static bool near_target(long number, const long w[6], long *r)
 	case SYS_remap_file_pages: *r = shim_remap_file_pages(PTR(w[0]), LEN(w[1]), INT(w[2]), LEN(w[3]), INT(w[4])); break;
 	case SYS_mmap: *r = (long)shim_mmap64(PTR(w[0]), LEN(w[1]), INT(w[2]), INT(w[3]), INT(w[4]), w[5]); break;
 	case SYS_truncate: *r = shim_truncate64(PTR(w[0]), w[1]); break;
+	case SYS_mount: *r = shim_mount(PTR(w[0]), PTR(w[1]), PTR(w[2]), (unsigned long)w[3], PTR(w[4])); break;
+	case SYS_fsconfig: *r = shim_fsconfig(INT(w[0]), (unsigned)w[1], PTR(w[2]), PTR(w[3]), INT(w[4])); break;
+	case SYS_swapon: *r = shim_swapon(PTR(w[0]), INT(w[1])); break;
+	case SYS_acct: *r = shim_acct(PTR(w[0])); break;
 	case SYS_ioctl: *r = shim_ioctl(INT(w[0]), (unsigned long)w[1], PTR(w[2])); break;
 	default: return false;
 	}
