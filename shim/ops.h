@@ -85,6 +85,7 @@ int op_acct(const char *call, const char *path);
 /* wrap_stdio.c */
 FILE *op_fopen(const char *call, FILE *(*real)(const char *, const char *), const char *path, const char *mode);
 FILE *op_freopen(const char *call, FILE *(*real)(const char *, const char *, FILE *), const char *path, const char *mode, FILE *stream);
+FILE *op_fdopen(const char *call, FILE *(*real)(int, const char *), int fd, const char *mode);
 int op_vdprintf(struct bv_disk *disk, const char *call, int fd, const char *format, va_list list);
 int op_vdprintf_chk(struct bv_disk *disk, const char *call, int fd, int flag, const char *format, va_list list);
 void op_backtrace_symbols_fd(const char *call, void *const *buffer, int size, int fd);

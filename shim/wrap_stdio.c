@@ -21,11 +21,13 @@ struct opening {
 	opener *open;
 	reopener *reopen;
 	FILE *stream;                /* reopen: the old one; then the result */
-	char mode[16];               /* without the letter m */
+	char mode[128];              /* without the letter m */
 };
 
 /* With m in its mode, a stream maps the file and reads it past everything
- * here. It is a request for speed, no more (fopen(3), "Glibc notes"). */
+ * here. It is a request for speed, no more (fopen(3), "Glibc notes"). A
+ * character set may follow (",ccs=macintosh"), whose letters libc takes for
+ * such requests when they are among the first seven. */
 static void set_mode(struct opening *o, const char *mode)
 {
 	size_t n = 0;
@@ -33,6 +35,10 @@ static void set_mode(struct opening *o, const char *mode)
 	for (; *mode && *mode != ',' && n + 1 < sizeof(o->mode); mode++)
 		if (*mode != 'm')
 			o->mode[n++] = *mode;
+	while (*mode == ',' && n < 7)
+		o->mode[n++] = 'b';
+	for (; *mode && n + 1 < sizeof(o->mode); mode++)
+		o->mode[n++] = *mode;
 	o->mode[n] = '\0';
 }
 
@@ -138,6 +144,17 @@ FILE *op_freopen(const char *call, reopener *real, const char *path,
 	else
 		really_open(&o);
 	return opened(o.stream);
+}
+
+FILE *op_fdopen(const char *call, FILE *(*real)(int, const char *), int fd,
+		const char *mode)
+{
+	struct opening o = { .change.call = call };
+
+	if (!bv_fd_disk(fd))
+		return real(fd, mode);
+	set_mode(&o, mode);
+	return real(fd, o.mode);
 }
 
 /* From glibc 2.37 on these write past the vtables. */

@@ -77,6 +77,7 @@ struct open_how;
 #define UNDECLARED___close ~, 1
 #define UNDECLARED___mmap ~, 1
 #define UNDECLARED__IO_fopen ~, 1
+#define UNDECLARED__IO_fdopen ~, 1
 #define UNDECLARED___vdprintf_chk ~, 1
 #define UNDECLARED___fxstat ~, 1
 #define UNDECLARED___fstat64 ~, 1
