@@ -1,5 +1,6 @@
 # Streams on a target: what libc reads and writes for them is verified, and they behave as without the shim.
 load functions
+load qemu
 
 AT=4096
 LENGTH=8192
@@ -170,6 +171,87 @@ in_builds() {
 	in_builds open F a put 100 5a child put 10 5b close
 }
 
+@test "letters and character sets in a mode" {
+	local mode
+	for mode in wx rx rce r+e 'r,ccs=UTF-16' 'r+,ccs=UTF-8' 'w,ccs=UTF-16' 'r,ccs=macintosh' 'rm,ccs=macintosh' 'r,ccs=nonsense'; do
+		case $mode in
+		w*) in_builds open F "$mode" wtext wide close ;;
+		*ccs*) in_builds open F "$mode" wide 60000 close ;;
+		*) in_builds open F "$mode" get 60000 close ;;
+		esac
+	done
+	# an m that is a letter of a character set would map the file, too
+	damage_shadow 33333
+	run shim streams open "$TARGET" r,ccs=macintosh wide 60000
+	assert_mismatch read 65 33333
+}
+
+@test "a stream that is made again: with what was not yet written, on the target or off it" {
+	in_builds open F r+ seek 100 put 10 41 over F w put 5 42 close
+	in_builds open F r+ seek 100 put 10 41 over F r+ get 200 close
+	in_builds open F r+ put 10 41 again r get 20 close
+	in_builds open F r+ put 10 41 again w put 20 44 close
+	in_builds open F r get 10 again w put 20 44 close
+	in_builds open F r+ put 10 41 over /dev/zero r get 100 over F a put 3 42 close
+	in_builds open /dev/null w put 10 41 over F r+ get 100 seek 0 put 5 42 close
+	damage_shadow 33333
+	run shim streams open /dev/zero r get 10 over "$TARGET" r get 60000
+	assert_mismatch read 65 33333
+	run shim streams open "$TARGET" r get 10 again r get 60000
+	assert_mismatch read 65 33333
+}
+
+@test "positions kept, lines, the descriptor beside the stream" {
+	in_builds open F r+ mark get 100 back get 10 mark put 10 55 back fileno 20 get 20 close
+	in_builds open F a+ put 10 41 mark back get 10 close
+	in_builds open F r gets 100 gets 5000 fileno 100 tell close
+	in_builds number F r+ seek 5000 wchar 8364 wtext abc close
+	damage_shadow 33333
+	run shim streams open "$TARGET" r seek 33000 fileno 1000
+	assert_mismatch read 65 33333
+	run shim streams open "$TARGET" r seek 33000 mark seek 0 get 1 back gets 4000 gets 4000 gets 4000 gets 4000
+	assert_mismatch read 65 33333
+}
+
+@test "what is flushed with all the others is written, what is dropped is not" {
+	in_builds open F r+ put 10 41 all drop
+	assert_filled "$TARGET" 0 10 41
+	in_builds open F r+ seek 5000 put 100 41 drop
+	[ "$(bytes "$TARGET" 5000 8)" != 4141414141414141 ]
+	in_builds open F r+ seek 5000 put 10 41 hush quit
+}
+
+@test "a stream past 4 GiB" {
+	make_pair 1M
+	truncate -s 6G "$TARGET" "$SHADOW"
+	fill "$TARGET" 5368709120 4096 31
+	fill "$SHADOW" 5368709120 4096 31
+	local build
+	for build in streams streams-lfs streams-fort; do
+		run shim "$build" open "$TARGET" r+ seek 5368709000 get 1000 tell seek 5368709220 put 100 5a mark seek 4294967290 put 10 5b \
+			back get 100 close
+		assert_clean
+		[[ $output == *"tell = 5368710000"* ]]
+		[ "$(bytes "$SHADOW" 5368709220 4)" = 5a5a5a5a ]
+		[ "$(bytes "$SHADOW" 4294967290 10)" = 5b5b5b5b5b5b5b5b5b5b ]
+		[ "$(bytes "$TARGET" 4294967290 10)" = 5b5b5b5b5b5b5b5b5b5b ]
+		cmp -i 5368709120 -n 4096 "$TARGET" "$SHADOW"
+	done
+	damage_shadow 5368709121
+	run shim streams open "$TARGET" r seek 5368709000 get 1000
+	assert_mismatch read 10485760 5368709121
+}
+
+@test "streams without a file are let alone" {
+	make_pair 64K
+	run streams others
+	assert_status 0
+	local native=$output
+	run shim streams open "$TARGET" r+ others get 10 close
+	assert_clean
+	[ "$(grep -v '^get\|^close' <<<"$output")" = "$native" ] || fail_with "without the shim: $native"
+}
+
 @test "standard input reopened on the target" {
 	in_builds reopen F r get 10 chars 5000 seek 30000 get 5000 close
 	damage_shadow 33333
@@ -182,6 +264,15 @@ in_builds() {
 	damage_shadow 33333
 	run shim streams open "$TARGET" rm get 60000
 	assert_mismatch read 65 33333
+	run shim streams number "$TARGET" rm get 60000
+	assert_mismatch read 65 33333
+	run shim streams open /dev/null r over "$TARGET" rm get 60000
+	assert_mismatch read 65 33333
+	cp "$TARGET" "$SHADOW"
+	in_builds number F rm get 60000 seek 5 get 5 close
+	# other files may be mapped
+	run shim strace -e trace=mmap streams number "$SHADOW" rm get 60000
+	[[ $output == *MAP_SHARED* ]]
 }
 
 @test "a stream on a file that is full, or not open for it, fails as without the shim" {
@@ -217,6 +308,37 @@ in_builds() {
 	damage_shadow 33333
 	run shim streams open "$TARGET" r get 100000
 	assert_mismatch read 65 33333
+}
+
+@test "a stream that fails at exit is reported, with standard error closed long before" {
+	mount_small 1M
+	make_pair 64K
+	mv "$TARGET" "$SMALL/disk.img"
+	TARGET="$SMALL/disk.img"
+	truncate -s 512K "$TARGET" "$SHADOW"
+	# every page that is not there yet is one too many
+	dd if=/dev/zero of="$SMALL/rest" bs=4K status=none 2>/dev/null || :
+	run shim streams open "$TARGET" r+ seek 400000 put 100 5a hush quit
+	assert_return_mismatch write -28 100
+	forget "$SHADOW"
+	run shim sh -c 'seq 1 10 | dd status=none bs=1 count=20 seek=400000 1<>"$0"' "$TARGET"
+	[ "$status" != 0 ]
+	assert_first_line 'return value mismatch -28 != 1'
+	forget "$SHADOW"
+	# coreutils close standard output at exit, then standard error
+	run shim sh -c 'exec seq 1 10 1<>"$0"' "$TARGET"
+	assert_clean
+	BLKVERIFY_ON_ERROR=pass run shim streams open "$TARGET" r+ seek 400000 put 100 5a hush quit
+	assert_silent 0
+	rm "$SMALL/rest"
+	# what could not be written is unknown until now
+	run shim streams open "$TARGET" r+ seek 400000 put 100 5a hush quit
+	assert_status 0
+	lacks mismatch
+	run shim reader pread64 "$TARGET" 0 512K
+	assert_clean
+	assert_same_contents
+	assert_filled "$SHADOW" 400000 100 5a
 }
 
 # ---- redirection, and programs of other people's ----
@@ -270,28 +392,87 @@ with open(sys.argv[1], "r+b") as f:
 	both_ways writes python3 -c 'import sys; print("text\n" * 2000, file=open(sys.argv[1], "a"))' @F@
 }
 
-# its file streams go round those of C; where there is no compiler for it there is nothing to see
-if command -v g++ >/dev/null; then
-	@test "C++ reads and writes a target" {
-		g++ -O1 -o "$BATS_TEST_TMPDIR/streamed" -x c++ - <<-'END'
-			#include <fstream>
-			#include <iostream>
-			#include <string>
-			int main(int, char **argv)
-			{
-				std::fstream f(argv[1], std::ios::in | std::ios::out | std::ios::binary);
-				std::string bytes(9000, 'x');
-				unsigned sum = 0;
-				f.seekg(30000);
-				f.read(&bytes[0], 9000);
+# built NAME: compiles standard input as C++
+built() {
+	need_program g++
+	g++ -O1 -o "$BATS_TEST_TMPDIR/$1" -x c++ -
+}
+
+@test "C++ reads and writes a target" {
+	built streamed <<-'END'
+		#include <fstream>
+		#include <iostream>
+		#include <string>
+		int main(int, char **argv)
+		{
+			std::fstream f(argv[1], std::ios::in | std::ios::out | std::ios::binary);
+			std::string bytes(9000, 'x');
+			unsigned sum = 0;
+			f.seekg(30000);
+			f.read(&bytes[0], 9000);
+			for (unsigned char c : bytes)
+				sum = sum * 31 + c;
+			f.seekp(10000);
+			f << "text " << 17 << std::endl;
+			std::cout << sum << f.good() << std::endl;
+			return !f.good();
+		}
+	END
+	both_ways reads "$BATS_TEST_TMPDIR/streamed" @F@
+}
+
+@test "C++'s buffers, appending, wide and standard streams" {
+	built buffers <<-'END'
+		#include <fstream>
+		#include <iostream>
+		#include <iterator>
+		#include <string>
+		int main(int argc, char **argv)
+		{
+			std::string how = argv[1];
+			unsigned sum = 0;
+			if (how == "buffer") {
+				std::filebuf b;
+				if (!b.open(argv[2], std::ios::in | std::ios::out | std::ios::binary))
+					return 1;
+				b.pubseekpos(33000);
+				for (std::istreambuf_iterator<char> i(&b), end; i != end; ++i)
+					sum = sum * 31 + (unsigned char)*i;
+				b.pubseekpos(30000);
+				b.sputn(std::string(9000, 'y').data(), 9000);
+			} else if (how == "append") {
+				std::ofstream f(argv[2], std::ios::app);
+				f << std::string(9000, 'z') << 17;
+			} else if (how == "wide") {
+				std::wofstream f(argv[2], std::ios::in | std::ios::out);
+				f.seekp(30000);
+				f << std::wstring(9000, L'w') << std::flush;
+			} else if (how == "unbuffered") {
+				std::ofstream f;
+				f.rdbuf()->pubsetbuf(nullptr, 0);
+				f.open(argv[2], std::ios::in | std::ios::out);
+				f.seekp(33330);
+				f << "abc" << 17 << 'x';
+			} else {
+				std::ios::sync_with_stdio(how == "synced");
+				std::string bytes((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
 				for (unsigned char c : bytes)
 					sum = sum * 31 + c;
-				f.seekp(10000);
-				f << "text " << 17 << std::endl;
-				std::cout << sum << f.good() << std::endl;
-				return !f.good();
+				std::cout << bytes << std::string(100, 'q');
+				std::cerr << sum << std::endl;
+				return !std::cout.flush();
 			}
-		END
-		both_ways reads "$BATS_TEST_TMPDIR/streamed" @F@
-	}
-fi
+			std::cout << sum << std::endl;
+			return 0;
+		}
+	END
+	local how
+	both_ways reads "$BATS_TEST_TMPDIR/buffers" buffer @F@
+	for how in buffer append wide unbuffered; do
+		both_ways writes "$BATS_TEST_TMPDIR/buffers" "$how" @F@
+	done
+	for how in synced free; do
+		both_ways reads sh -c 'exec "$0" "$1" <"$2" >/dev/null' "$BATS_TEST_TMPDIR/buffers" "$how" @F@
+		both_ways writes sh -c 'exec "$0" "$1" <"$0" 1<>"$2"' "$BATS_TEST_TMPDIR/buffers" "$how" @F@
+	done
+}

@@ -1,13 +1,16 @@
 /* stdio by the word:  streams open FILE r+ seek 4096 get 100 put 8 5a close
  *
- *   open FILE MODE | reopen FILE MODE (standard input) | close | quit (exit, nothing flushed or closed before)
- *   buffer none|line|full SIZE | flush | child (forks; the child exits at once, and is waited for)
- *   seek OFF | end OFF (from the end) | rewind | tell
- *   get N (fread) | chars N (getc) | unget C | line (getline) | scan (fscanf of a word) | wide N (fgetwc)
- *   put N HEX (fwrite) | char HEX | text TEXT (fputs) | print TEXT N (fprintf) | wtext TEXT (fputws)
+ *   open FILE MODE | number FILE MODE (fdopen) | reopen FILE MODE (standard input) | over FILE MODE (the open stream)
+ *   again MODE (freopen of its own file) | others (streams without a file: pipes, memory, cookies; says what they gave)
+ *   close | quit (exit, nothing flushed or closed before) | drop (_exit) | hush (closes standard error)
+ *   buffer none|line|full SIZE | flush | all (fflush of all) | child (forks; the child exits at once, and is waited for)
+ *   seek OFF | end OFF (from the end) | rewind | tell | mark (fgetpos) | back (fsetpos) | fileno N (read there by pread)
+ *   get N (fread) | chars N (getc) | unget C | line (getline) | gets N (fgets) | scan (fscanf of a word) | wide N (fgetwc)
+ *   put N HEX (fwrite) | char HEX | text TEXT (fputs) | print TEXT N (fprintf) | wtext TEXT (fputws) | wchar CODE (fputwc)
  *
  * Says what each returned, and a digest of what was read. The exit status is 1 when one failed. */
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -72,6 +75,11 @@ static void reading(const char *op)
 		ssize_t n = getline(&text, &size, f);
 
 		say(op, n, ferror(f), n > 0 ? digest_of(text, (size_t)n) : 0);
+	} else if (!strcmp(op, "gets")) {
+		int n = (int)number();
+		char *text = calloc(1, (size_t)n), *got = fgets(text, n, f);
+
+		say(op, got != NULL, ferror(f), got ? digest_of(text, strlen(text)) : 0);
 	} else if (!strcmp(op, "scan")) {
 		char text[256] = "";
 		int n = fscanf(f, "%255s", text);
@@ -115,6 +123,10 @@ static void writing(const char *op)
 		int n = fprintf(f, "%s %08ld\n", text, number());
 
 		say(op, n, n < 0, 0);
+	} else if (!strcmp(op, "wchar")) {
+		wint_t c = fputwc((wchar_t)number(), f);
+
+		say(op, (long)c, c == WEOF, 0);
 	} else {
 		const char *text = next();
 		wchar_t wide[256];
@@ -126,28 +138,133 @@ static void writing(const char *op)
 	}
 }
 
+/* True when it was one of these. */
+static int opening(const char *op)
+{
+	const char *file = NULL, *mode;
+
+	if (!strstr("open number reopen over again", op))
+		return 0;
+	if (strcmp(op, "again"))
+		file = next();
+	mode = next();
+	if (!strcmp(op, "open"))
+		f = fopen(file, mode);
+	else if (!strcmp(op, "number"))
+		f = fdopen(open(file, *mode == 'r' && !strchr(mode, '+') ? O_RDONLY : O_RDWR), mode);
+	else
+		f = freopen(file, mode, *op == 'r' ? stdin : f);
+	if (!f)
+		exit((say(op, -1, 1, 0), 1));
+	return 1;
+}
+
+static void positioning(const char *op)
+{
+	static fpos_t mark;
+	int result = 0;
+
+	if (!strcmp(op, "rewind"))
+		rewind(f);
+	else if (!strcmp(op, "mark"))
+		result = fgetpos(f, &mark);
+	else if (!strcmp(op, "back"))
+		result = fsetpos(f, &mark);
+	else
+		result = fseeko(f, number(), *op == 's' ? SEEK_SET : SEEK_END);
+	say(op, result, result, 0);
+}
+
+static ssize_t cookie_read(void *cookie, char *bytes, size_t n)
+{
+	memset(bytes, *(char *)cookie, n);
+	return (ssize_t)n;
+}
+
+static ssize_t cookie_write(void *cookie, const char *bytes, size_t n)
+{
+	return *(char *)cookie == *bytes ? (ssize_t)n : -1;
+}
+
+/* text is what was said there and then: arguments are evaluated in no order */
+static void said(const char *what, int good, const char *text, size_t n)
+{
+	say(what, good, !good, digest_of(text, n));
+}
+
+static void by_pipe(char *text)
+{
+	FILE *pipe = popen("echo from a pipe", "r");
+	int good = fgets(text, 100, pipe) != NULL;
+
+	said("pipe", good && !pclose(pipe), text, strlen(text));
+	pipe = popen("cat >/dev/null", "w");
+	good = fputs("to a pipe", pipe) >= 0;
+	said("pipe", good && !pclose(pipe), "", 0);
+}
+
+static void in_memory(char *text)
+{
+	char memory[1000] = "some words", *grown = NULL;
+	size_t size = 0;
+	FILE *stream = fmemopen(memory, sizeof memory, "r+");
+	int good = fgets(text, 5, stream) && fprintf(stream, "%d", 17) == 2;
+
+	good &= !fclose(stream);
+	said("memory", good, memory, 20);
+	stream = open_memstream(&grown, &size);
+	good = fprintf(stream, "%1000d", 17) == 1000;
+	good &= !fclose(stream);
+	said("memory", good, grown, size);
+	free(grown);
+}
+
+static void by_cookie(char *text)
+{
+	char letter = 'c';
+	cookie_io_functions_t functions = { .read = cookie_read, .write = cookie_write };
+	FILE *stream = fopencookie(&letter, "r", functions);
+	int good = fread(text, 1, 100, stream) == 100;
+
+	good &= !fclose(stream);
+	said("cookie", good, text, 100);
+	stream = fopencookie(&letter, "w", functions);
+	good = fputs("ccc", stream) >= 0;
+	good &= !fclose(stream);
+	said("cookie", good, "", 0);
+}
+
+static void by_number(const char *op)
+{
+	char bytes[4096];
+	size_t n = (size_t)number();
+	ssize_t got = pread(fileno(f), bytes, n < sizeof bytes ? n : sizeof bytes, ftello(f));
+
+	say(op, got, got < 0, got > 0 ? digest_of(bytes, (size_t)got) : 0);
+}
+
 static void step(const char *op)
 {
 	int result = 0;
 
 	errno = 0;
-	if (!strcmp(op, "open") || !strcmp(op, "reopen")) {
-		const char *file = next(), *mode = next();
-
-		f = *op == 'o' ? fopen(file, mode) : freopen(file, mode, stdin);
-		if (!f)
-			exit((say(op, -1, 1, 0), 1));
-	} else if (!strcmp(op, "close")) {
+	if (opening(op))
+		return;
+	if (!strcmp(op, "close")) {
 		result = fclose(f);
 		say(op, result, result, 0);
 	} else if (!strcmp(op, "quit")) {
 		exit(failed);
+	} else if (!strcmp(op, "drop")) {
+		_exit(failed);
+	} else if (!strcmp(op, "hush")) {
+		close(2);
 	} else if (!strcmp(op, "buffer")) {
 		const char *how = next();
 
 		setvbuf(f, NULL, *how == 'n' ? _IONBF : *how == 'l' ? _IOLBF : _IOFBF, (size_t)number());
-	} else if (!strcmp(op, "flush")) {
-		result = fflush(f);
+	} else if (!strcmp(op, "flush") || !strcmp(op, "all")) {
+		result = fflush(*op == 'f' ? f : NULL);
 		say(op, result, result, 0);
 	} else if (!strcmp(op, "child")) {
 		pid_t child = fork();
@@ -156,19 +273,24 @@ static void step(const char *op)
 			exit(0);
 		waitpid(child, &result, 0);
 		say(op, result, result, 0);
-	} else if (!strcmp(op, "seek") || !strcmp(op, "end")) {
-		result = fseeko(f, number(), *op == 's' ? SEEK_SET : SEEK_END);
-		say(op, result, result, 0);
-	} else if (!strcmp(op, "rewind")) {
-		rewind(f);
+	} else if (strstr("seek end rewind mark back", op)) {
+		positioning(op);
+	} else if (!strcmp(op, "others")) {
+		char text[100] = "";
+
+		by_pipe(text);
+		in_memory(text);
+		by_cookie(text);
+	} else if (!strcmp(op, "fileno")) {
+		by_number(op);
 	} else if (!strcmp(op, "tell")) {
-		say(op, ftell(f), 0, 0);
+		say(op, ftello(f), 0, 0);
 	} else if (!strcmp(op, "unget")) {
 		result = ungetc((int)number(), f);
 		say(op, result, result == EOF, 0);
-	} else if (strstr("get chars line scan wide", op)) {
+	} else if (strstr("get chars line gets scan wide", op)) {
 		reading(op);
-	} else if (strstr("put char text print wtext", op)) {
+	} else if (strstr("put char text print wtext wchar", op)) {
 		writing(op);
 	} else {
 		fprintf(stderr, "streams: what is %s?\n", op);

@@ -1,6 +1,6 @@
 /*
  * stream CALL:HOW FILE OFFSET LENGTH BYTE: reads or fills the range through a stdio stream on FILE that CALL makes.
- * HOW is "read" or "write"; "stdin" and "stdout" put FILE over descriptor 0 or 1 first; "empty" opens with mode "w".
+ * HOW is "read" or "write"; "stdin", "stdout" and "stderr" put FILE over their descriptor first; "empty" opens with mode "w".
  * dprintf and its like write their text at OFFSET instead.
  * stream --list: every CALL:HOW, one a line.
  */
@@ -124,7 +124,7 @@ int main(int argc, char **argv)
 		puts("fopen:read\nfopen:write\nfopen64:read\nfopen64:write\n_IO_fopen:read\nfreopen:read\nfreopen64:write\n"
 			"fdopen:read\nfdopen:write\n_IO_fdopen:read\nfopen:empty\nfopen64:empty\n"
 			"dprintf:write\n__dprintf_chk:write\nvdprintf:write\n__vdprintf_chk:write\nbacktrace_symbols_fd:write\n__backtrace_symbols_fd:write\n"
-			"stdin:read\nstdout:write");
+			"stdin:read\nstdout:write\nstderr:write");
 		return 0;
 	}
 	if (argc != 6)
@@ -149,11 +149,14 @@ int main(int argc, char **argv)
 		f = !strcmp(call, "fopen") ? call_fopen(argv[2], "w") : call_fopen64(argv[2], "w");
 		return f ? write_to(f, at, n, byte) : failed("no stream");
 	}
-	if (!strcmp(call, "stdin") || !strcmp(call, "stdout")) {
+	if (!strncmp(call, "std", 3)) {
+		FILE *standard[] = { stdin, stdout, stderr };
+		int number = !strcmp(call, "stdin") ? 0 : !strcmp(call, "stdout") ? 1 : 2;
+
 		fd = open(argv[2], O_RDWR);
-		if (fd == -1 || dup2(fd, writing) != writing)
+		if (fd == -1 || dup2(fd, number) != number)
 			trouble("open");
-		return writing ? write_to(stdout, at, n, byte) : read_from(stdin, at, n);
+		return writing ? write_to(standard[number], at, n, byte) : read_from(stdin, at, n);
 	}
 	if (!strcmp(call, "fdopen") || !strcmp(call, "_IO_fdopen")) {
 		fd = open(argv[2], O_RDWR);
