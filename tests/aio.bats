@@ -80,6 +80,9 @@ goes_on() {
 
 # ---- what a program can see of it ----
 
+# what is left of requests in flight at the end is a matter of luck
+MANNERS=$(aio_manner --list | grep -v leaving)
+
 behaves_on() {
 	local which=$1 native file
 	make_pair 1M
@@ -100,11 +103,11 @@ behaves_on() {
 }
 
 @test "a program sees of POSIX AIO on a target what it sees without the shim" {
-	for_each "$(aio_manner --list)" behaves_on target
+	for_each "$MANNERS" behaves_on target
 }
 
 @test "a program sees of POSIX AIO on other files what it sees without the shim" {
-	for_each "$(aio_manner --list)" behaves_on other
+	for_each "$MANNERS" behaves_on other
 }
 
 slow_behaves() {
@@ -120,7 +123,26 @@ slow_behaves() {
 }
 
 @test "on a slow target, too, requests on one descriptor are done in order" {
-	for_each "order cancelling" slow_behaves
+	for_each "order priorities cancelling" slow_behaves
+}
+
+@test "requests in flight when the process ends leave no difference and no lock behind" {
+	local round
+	for round in 1 2 3 4 5; do
+		make_pair 1M
+		FAULT_DELAY=1000 run shim_with delay timeout 60 aio_manner leaving "$TARGET"
+		assert_clean
+		run shim timeout -s KILL 20 diskio open "$TARGET" rw read 0 1048576 write 0 1048576 aa
+		assert_status 0
+		lacks mismatch
+		assert_same_contents
+	done
+	# the twin: what they wrote is held against the target
+	make_pair 1M
+	run shim timeout 60 aio_manner leaving "$TARGET"
+	damage_target 1048000
+	run shim timeout -s KILL 20 diskio open "$TARGET" r read 0 1048576
+	assert_mismatch read 2046 1048000
 }
 
 # the twin: what each of them reads is compared
@@ -132,7 +154,44 @@ notices() {
 }
 
 @test "a wrong byte is noticed, however the end is told of" {
-	for_each "by_signals by_threads suspending mixed cancelling" notices
+	for_each "by_signals by_threads suspending mixed cancelling priorities" notices
+}
+
+# ---- programs linked long ago ----
+
+old_moves() {
+	local native
+	make_pair 64K
+	run aio_versions "$1" "$TARGET" $AT $LENGTH 0x5a
+	skip_if_absent
+	native=$output
+	assert_status 0
+	cp "$SHADOW" "$TARGET"
+	BLKVERIFY_STATS=1 run shim aio_versions "$1" "$TARGET" $AT $LENGTH 0x5a
+	assert_clean
+	[ "$(grep -v '^blkverify: stats' <<<"$output")" = "$native" ]
+	case $1 in
+	*write*) assert_stat write_bytes $LENGTH ;;
+	*) assert_stat read_bytes $LENGTH ;;
+	esac
+	assert_stat unverified 0
+	assert_same_contents
+	make_pair 64K
+	damage_shadow 33333
+	case $1 in
+	*write*)
+		run shim aio_versions "$1" "$TARGET" $AT $LENGTH 0x5a
+		assert_clean
+		damage_target 33333
+		run shim reader pread64 "$TARGET" 0 64K
+		;;
+	*) run shim aio_versions "$1" "$TARGET" $AT $LENGTH 0x5a ;;
+	esac
+	assert_mismatch read 65 33333
+}
+
+@test "the older versions of the symbols are verified" {
+	for_each "$(aio_versions --list)" old_moves
 }
 
 # ---- fio ----

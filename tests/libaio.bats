@@ -182,6 +182,16 @@ notices() {
 	for_each "peeking spinning stale clobbered destroying threads events" notices
 }
 
+# each thread reads only what it wrote: the fault is that a write is lost
+@test "a lost write is noticed in the context of each thread" {
+	need_client libaio_manner
+	make_pair 1M
+	FAULT_SKIP=100 run shim_with lose timeout 60 libaio_manner apart "$TARGET"
+	[ "$status" = 134 ]
+	assert_first_line 'contents mismatch'
+	[[ $output == *io_submit* ]] || fail_with "expected the call to be named"
+}
+
 @test "requests in flight when the process ends are carried out on both sides" {
 	need_client libaio_manner
 	make_pair 1M

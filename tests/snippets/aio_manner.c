@@ -388,6 +388,44 @@ static void order(void)
 	printf("wrong %d\n", wrong);
 }
 
+/* Those that wait on a descriptor are done by priority: the later of two writes to one place goes first. */
+static void priorities(void)
+{
+	struct aiocb low, high;
+	int busy;
+
+	do {
+		int n = MANY / 3;
+
+		for (int i = 0; i < n; i++)
+			aio_read(request(&many[i], fd, 0, buf, 1 << 20, 0));
+		memset(buf + (1 << 20), 'l', 4096);
+		memset(buf + (1 << 20) + 4096, 'h', 4096);
+		request(&low, fd, 0, buf + (1 << 20), 4096, 8192)->aio_reqprio = 10;
+		aio_write(&low);
+		aio_write(request(&high, fd, 0, buf + (1 << 20) + 4096, 4096, 8192));
+		busy = aio_error(&many[n - 1]) == EINPROGRESS;
+		for (int i = 0; i < n; i++)
+			waited(&many[i]);
+		waited(&low);
+		waited(&high);
+	} while (!busy);
+	ended(&low);
+	ended(&high);
+	pread(fd, buf, 4096, 8192);
+	printf("last %c%c\n", buf[0], buf[4095]);
+}
+
+/* In flight when the process ends: what has been begun is done, or is not. */
+static void leaving(void)
+{
+	for (int i = 0; i < 64; i++) {
+		memset(buf + i * 16384, 'a' + i % 26, 16384);
+		aio_write(request(&many[i], i % 2 ? fd : opened(O_RDWR), 0, buf + i * 16384, 16384, i * 16384));
+	}
+	_exit(0);
+}
+
 static void *suspended(void *unused)
 {
 	struct aiocb *never = unused;
@@ -420,7 +458,7 @@ static void cancelled(void)
 		waited(&many[i]);
 }
 
-#define CASES X(results) X(lists) X(by_signals) X(by_threads) X(suspending) X(mixed) X(cancelling) X(order) X(cancelled)
+#define CASES X(results) X(lists) X(by_signals) X(by_threads) X(suspending) X(mixed) X(cancelling) X(order) X(priorities) X(cancelled) X(leaving)
 
 int main(int argc, char **argv)
 {

@@ -648,6 +648,47 @@ static void threads(void)
 	printf("%s\n", left <= 4 * 200 * 15 ? "none twice" : "too many");
 }
 
+static void *works_apart(void *argument)
+{
+	int base = *(int *)argument, fd = opened(O_RDWR | O_DIRECT), wrong = 0;
+	char *mine = buf + base * 262144, *read = mine + 131072;
+	struct iocb cb[8], *list[8];
+	struct io_event event[8];
+	io_context_t own = NULL;
+
+	if (io_setup(8, &own))
+		trouble("io_setup");
+	for (int round = 0; round < 50; round++) {
+		for (int i = 0; i < 8; i++)
+			io_prep_pwrite(list[i] = &cb[i], fd, memset(mine + i * 4096, round + i, 4096), 4096,
+				(base * 8 + i) * 4096);
+		wrong += io_submit(own, 8, list) != 8 || io_getevents(own, 8, 8, event, NULL) != 8;
+		for (int i = 0; i < 8; i++)
+			io_prep_pread(&cb[i], fd, read + i * 4096, 4096, (base * 8 + i) * 4096);
+		wrong += io_submit(own, 8, list) != 8 || io_getevents(own, 8, 8, event, NULL) != 8;
+		for (int i = 0; i < 8; i++)
+			wrong += (long)event[i].res != 4096;
+		wrong += memcmp(mine, read, 32768) != 0;
+	}
+	wrong += io_destroy(own) != 0;
+	close(fd);
+	*(int *)argument = wrong;
+	return NULL;
+}
+
+/* Each thread has a context and a descriptor of its own. */
+static void apart(void)
+{
+	pthread_t thread[4];
+	int wrong[4] = { 0, 1, 2, 3 };
+
+	for (int i = 0; i < 4; i++)
+		pthread_create(&thread[i], NULL, works_apart, &wrong[i]);
+	for (int i = 0; i < 4; i++)
+		pthread_join(thread[i], NULL);
+	printf("wrong %d %d %d %d\n", wrong[0], wrong[1], wrong[2], wrong[3]);
+}
+
 /* In flight when the process ends: the kernel finishes it. */
 static void leaving(void)
 {
@@ -663,7 +704,7 @@ static void leaving(void)
 }
 
 #define CASES X(setup) X(full) X(rejected) X(events) X(order) X(peeking) X(spinning) X(stale) X(closing) X(clobbered) \
-	X(waiting) X(cancelling) X(mixed) X(destroying) X(forked) X(queues) X(threads) X(leaving)
+	X(waiting) X(cancelling) X(mixed) X(destroying) X(forked) X(queues) X(threads) X(apart) X(leaving)
 
 int main(int argc, char **argv)
 {
