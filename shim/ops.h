@@ -166,6 +166,5 @@ pid_t op__Fork(const char *call);
 int op_clone(const char *call, int (*entry)(void *), void *stack, int flags, void *argument, void *parent, void *tls, void *child);
 int op_unshare(const char *call, int flags);
 void op__exit(const char *call, int status) __attribute__((noreturn));
-void op_quick_exit(const char *call, int status) __attribute__((noreturn));
 
 #endif

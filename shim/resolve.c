@@ -11,12 +11,14 @@
 enum need { REQ, OPT, LATE };
 
 /* Until it is bound, a pointer leads to a function that binds it and goes on:
- * the fast path never asks. Where there is nothing to bind, to one that says
- * so. */
+ * the fast path never asks. Where that is what starts us, the wrapper has
+ * looked at nothing yet, and is called again. Where there is nothing to bind,
+ * to one that says so. */
 #define FD(need, name, ret, params, args, op, opargs)                        \
 	static ret boot_##name params                                        \
 	{                                                                    \
-		bv_resolve(BV_SYM_##name);                                   \
+		if (bv_resolve(BV_SYM_##name))                               \
+			return shim_##name args;                             \
 		return real_##name args;                                     \
 	}                                                                    \
 	static ret absent_##name params                                      \
@@ -108,13 +110,15 @@ static void *find_late(const char *name)
 	return found;
 }
 
-void bv_resolve(enum bv_symbol symbol)
+bool bv_resolve(enum bv_symbol symbol)
 {
 	const struct row *row = &rows[symbol];
+	bool was_started = bv_has_started();
 
 	bv_start();
-	if (*row->real != row->boot)
-		return;
-	if (row->need != LATE || !bind_row(row, find_late(row->name)))
+	if (*row->real == row->boot &&
+	    !bind_row(row, row->need == LATE ? find_late(row->name) :
+					       find_next(row->name)))
 		*row->real = row->absent;
+	return !was_started && bv_has_started();
 }

@@ -2,6 +2,8 @@
 #ifndef BV_RESOLVE_H
 #define BV_RESOLVE_H
 
+#include <stdbool.h>
+
 #include "symbols.h"
 
 /* Binds every required symbol by dlsym(RTLD_NEXT). Nothing else may run
@@ -15,7 +17,8 @@ void bv_resolve_optional(void);
 
 /* What a wrapper calls before its real function is known: starts the shim,
  * and looks for late ones. After it the pointer is callable: where there is
- * nothing to call, it sets ENOSYS. */
-void bv_resolve(enum bv_symbol symbol);
+ * nothing to call, it sets ENOSYS. True when it is only now that the shim has
+ * started: then the wrapper took a target for any other file. */
+bool bv_resolve(enum bv_symbol symbol);
 
 #endif

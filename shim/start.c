@@ -1,4 +1,5 @@
 /* start: see start.h. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
 #include <limits.h>
@@ -104,6 +105,19 @@ static void bind_symbols(void)
 	fail(&why);
 }
 
+/* Behind the arguments, where the kernel put it: a constructor that runs
+ * before that of libc, which sets environ, may have come here. */
+static char **find_environment(void)
+{
+	static char *none[] = { NULL };
+	void **end = dlsym(RTLD_DEFAULT, "__libc_stack_end");
+	char **start = end ? *end : NULL;
+
+	if (__environ)
+		return __environ;
+	return start ? start + (long)start[0] + 2 : none;
+}
+
 static void read_environment(void)
 {
 	static struct bv_text why;
@@ -113,7 +127,7 @@ static void read_environment(void)
 	if (length < 0)
 		directory[0] = '\0';
 	if (!environment)
-		environment = __environ;
+		environment = find_environment();
 	if (bv_config_parse(&config, environment, directory, bv_pid, &why) < 0)
 		fail(&why);
 }
@@ -152,6 +166,28 @@ static void guard_stacked(void)
 	bv_stacked_guard(&bv_target, others, sizeof(others) / sizeof(*others));
 }
 
+/* Of all handlers of exit and quick_exit the last: registered before ld.so's
+ * own, which runs the destructors, ours not last of them. Only libc's flushing
+ * of streams comes later. */
+static void end(void *unused)
+{
+	(void)unused;
+	/* A child of vfork ends without its parent's memory ending with it. */
+	if (raw_getpid() != bv_pid)
+		return;
+	/* The kernel would finish what was submitted to it. */
+	bv_pool_drain();
+	/* What libc would flush would be missing from the line. */
+	if (config.stats)
+		fflush(NULL);
+	bv_memory_flush_all("exit");
+	bv_policy_stats();
+}
+
+/* Not by atexit and at_quick_exit, which are for a library that may go. */
+int __cxa_atexit(void (*function)(void *), void *argument, void *library);
+int __cxa_at_quick_exit(void (*function)(void *), void *library);
+
 static void start_engine(void)
 {
 	static struct bv_text why;
@@ -182,6 +218,13 @@ static void start_engine(void)
 	}
 	bv_dl_start();
 	pthread_atfork(NULL, NULL, bv_child_begun);
+	__cxa_atexit(end, NULL, NULL);
+	__cxa_at_quick_exit(end, NULL);
+}
+
+bool bv_has_started(void)
+{
+	return atomic_load(&phase) == STARTED;
 }
 
 void bv_start(void)
@@ -220,16 +263,4 @@ static void __attribute__((constructor)) construct(int argc, char **argv,
 	environment = envp;
 	bv_start();
 	errno = error;
-}
-
-static void __attribute__((destructor)) destruct(void)
-{
-	/* The kernel would finish what was submitted to it. */
-	bv_pool_drain();
-	/* What libc would flush after the last destructor (this one,
-	 * since it was initialised first) would be missing from the line. */
-	if (config.stats && bv_disks > 0)
-		fflush(NULL);
-	bv_memory_flush_all("exit");
-	bv_policy_stats();
 }

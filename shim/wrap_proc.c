@@ -111,11 +111,3 @@ void op__exit(const char *call, int status)
 	real__exit(status);
 	__builtin_unreachable();
 }
-
-void op_quick_exit(const char *call, int status)
-{
-	(void)call;
-	leave();
-	real_quick_exit(status);
-	__builtin_unreachable();
-}
