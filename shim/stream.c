@@ -13,8 +13,10 @@
 #include "ops.h"
 #include "stream.h"
 
-/* _IO_ERR_SEEN, which <stdio.h> does not give a name to. */
+/* _IO_ERR_SEEN and, in _flags2, _IO_FLAGS2_NOTCANCEL (the letter c in a mode),
+ * which <stdio.h> does not give names to. */
 #define ERROR_SEEN 0x20
+#define NO_CANCELLATION 2
 
 typedef ssize_t stream_read(FILE *stream, void *buf, ssize_t n);
 typedef ssize_t stream_write(FILE *stream, const void *buf, ssize_t n);
@@ -26,14 +28,30 @@ static stream_write *real_stream_write;
  * cookie tables of one kind would mean that we look in the wrong place. */
 #define FEWEST_SLOTS 4
 
+static void enter(struct bv_guard *guard, const FILE *stream)
+{
+	if (stream->_flags2 & NO_CANCELLATION)
+		bv_guard_enter_quietly(guard);
+	else
+		bv_guard_enter(guard);
+}
+
 static ssize_t hook_read(FILE *stream, void *buf, ssize_t n)
 {
 	int fd = fileno_unlocked(stream);
 	struct bv_disk *disk = bv_fd_disk(fd);
 
+	struct iovec iov = { buf, (size_t)n };
+	struct bv_request request = {
+		.call = "stdio read", .fd = fd, .iov = &iov, .count = 1,
+		.plain = true, .position = true,
+	};
+	struct bv_guard guard;
+
 	if (!disk)
 		return real_stream_read(stream, buf, n);
-	return op_read(disk, "stdio read", fd, buf, (size_t)n);
+	enter(&guard, stream);
+	return bv_guard_leave(&guard, bv_read(disk, &request));
 }
 
 struct flush {
@@ -69,7 +87,7 @@ static ssize_t hook_write(FILE *stream, const void *buf, ssize_t n)
 
 	if (!disk)
 		return real_stream_write(stream, buf, n);
-	bv_guard_enter(&guard);
+	enter(&guard, stream);
 	done = bv_write(disk, &flush.request);
 	if (bv_guard_leave(&guard, done) >= 0)
 		return done;

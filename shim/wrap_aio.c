@@ -53,6 +53,17 @@ static bool reaches_target(struct aiocb *const *list, int count)
 	return false;
 }
 
+/* With glibc, lio_listio is no cancellation point. */
+static int end_batch(struct task *batch, bool wait)
+{
+	int cancel, unused, error;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	error = task_batch_end(batch, wait);
+	pthread_setcancelstate(cancel, &unused);
+	return error;
+}
+
 /* Requests on targets and others in one list are all ours: their end is told
  * of once. */
 int op_lio_listio(const char *call,
@@ -79,7 +90,7 @@ int op_lio_listio(const char *call,
 		else
 			result = -1;
 	}
-	error = task_batch_end(batch, mode == LIO_WAIT);
+	error = end_batch(batch, mode == LIO_WAIT);
 	if (error == 0 && result < 0 && queued > 0 && mode == LIO_WAIT)
 		error = -EIO;
 	if (error < 0)
@@ -96,7 +107,6 @@ int op_aio_suspend(const char *call,
 	int result;
 
 	(void)call;
-	pthread_testcancel();
 	if (!task_any() || !task_suspend(list, count, timeout, &result))
 		return real(list, count, timeout);
 	if (result < 0)

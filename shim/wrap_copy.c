@@ -80,11 +80,27 @@ static void untake(struct end *e, size_t n)
 		e->at -= (off64_t)n;
 }
 
+/* Cancellation is off, or half of a copy would be lost; but for who waits for
+ * something to copy that does not come from a target. */
+static ssize_t wait_for(const char *call, struct end *in, void *bytes, size_t n,
+			int cancel)
+{
+	ssize_t got;
+	int unused;
+
+	if (in->disk)
+		return take(call, in, bytes, n);
+	pthread_setcancelstate(cancel, &unused);
+	got = take(call, in, bytes, n);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &unused);
+	return got;
+}
+
 /* One step; the bytes moved, 0 at the end of the file, or -1. */
 static ssize_t step(const char *call, struct end *in, struct end *out,
-		    unsigned char *bytes, size_t n)
+		    unsigned char *bytes, size_t n, int cancel)
 {
-	ssize_t got = take(call, in, bytes, n), done = 0, sent = 0;
+	ssize_t got = wait_for(call, in, bytes, n, cancel), done = 0, sent = 0;
 
 	if (got <= 0)
 		return got;
@@ -106,41 +122,60 @@ static ssize_t step(const char *call, struct end *in, struct end *out,
 }
 
 /* Up to n bytes; stops at the first short step. */
-static ssize_t copy(const char *call, struct end *in, struct end *out, size_t n)
+static ssize_t copy_steps(const char *call, struct end *in, struct end *out,
+			  void *bytes, size_t n, int cancel)
 {
-	unsigned char *bytes;
 	size_t done = 0;
-	int error = errno;
 
-	if (n > 0x7ffff000)
-		n = 0x7ffff000;
-	bytes = raw_mmap(NULL, STEP, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (raw_is_error(bytes)) {
-		errno = ENOMEM;
-		return -1;
-	}
 	while (done < n) {
 		size_t want = n - done < STEP ? n - done : STEP;
-		ssize_t moved = step(call, in, out, bytes, want);
+		ssize_t moved = step(call, in, out, bytes, want, cancel);
 
-		if (moved < 0 && done == 0) {
-			error = errno;
-			raw_munmap(bytes, STEP);
-			errno = error;
+		if (moved < 0 && done == 0)
 			return -1;
-		}
 		if (moved <= 0)
 			break;
 		done += (size_t)moved;
 		if ((size_t)moved < want)
 			break;
+		cancel = PTHREAD_CANCEL_DISABLE;
 	}
+	return (ssize_t)done;
+}
+
+static void unmap(void *bytes)
+{
 	raw_munmap(bytes, STEP);
+}
+
+/* As copy_steps; the program's offsets follow. cancel is the state that who
+ * waits is in. */
+static ssize_t copy(const char *call, struct end *in, struct end *out, size_t n,
+		    int cancel)
+{
+	int error = errno, former;
+	ssize_t done;
+	void *bytes = raw_mmap(NULL, STEP, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (raw_is_error(bytes)) {
+		errno = ENOMEM;
+		return -1;
+	}
+	if (n > 0x7ffff000)
+		n = 0x7ffff000;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
+	pthread_cleanup_push(unmap, bytes);
+	done = copy_steps(call, in, out, bytes, n,
+			  cancel == PTHREAD_CANCEL_ENABLE ? former : cancel);
+	pthread_cleanup_pop(1);
+	pthread_setcancelstate(former, &former);
+	if (done < 0)
+		return done;
 	store_offset(in);
 	store_offset(out);
 	errno = error;
-	return (ssize_t)done;
+	return done;
 }
 
 static ssize_t fail(int result)
@@ -208,12 +243,14 @@ ssize_t op_copy_file_range(const char *call, int in, off64_t *inoffset, int out,
 	if (!from.disk && !to.disk)
 		return real_copy_file_range(in, inoffset, out, outoffset, n,
 					    flags);
+	pthread_testcancel();
 	result = load_offset(&from);
 	if (result == 0)
 		result = load_offset(&to);
 	if (result == 0)
 		result = check_range(&from, &to, n, flags);
-	return result < 0 ? fail(result) : copy(call, &from, &to, n);
+	return result < 0 ? fail(result) :
+			    copy(call, &from, &to, n, PTHREAD_CANCEL_DISABLE);
 }
 
 ssize_t op_sendfile(const char *call, int out, int in, off64_t *offset, size_t n)
@@ -230,18 +267,20 @@ ssize_t op_sendfile(const char *call, int out, int in, off64_t *offset, size_t n
 	if (result == 0 && (raw_fcntl(out, F_GETFL, 0) & O_APPEND ||
 			    raw_lseek(in, 0, SEEK_CUR) < 0))
 		result = -EINVAL;
-	return result < 0 ? fail(result) : copy(call, &from, &to, n);
+	return result < 0 ? fail(result) :
+			    copy(call, &from, &to, n, PTHREAD_CANCEL_DISABLE);
 }
 
 /* How many bytes a pipe takes without blocking; what splice would not wait
- * for is not waited for here. */
+ * for is not waited for here. A cancellation point where it waits. */
 static ssize_t room_in(int pipe, bool wait)
 {
 	struct pollfd p = { .fd = pipe, .events = POLLOUT };
-	int size = raw_fcntl(pipe, F_GETPIPE_SZ, 0), used = 0;
+	int size = raw_fcntl(pipe, F_GETPIPE_SZ, 0), used = 0, error = errno;
 
 	if (wait)
-		raw_call(SYS_ppoll, (long)&p, 1, 0, 0, sizeof(raw_sigset), 0);
+		poll(&p, 1, -1);
+	errno = error;
 	if (size < 0 || raw_ioctl(pipe, FIONREAD, &used) < 0)
 		return -EINVAL;
 	/* Each write may begin a page of its own. */
@@ -261,6 +300,7 @@ ssize_t op_splice(const char *call, int in, off64_t *inoffset, int out,
 
 	if (!from.disk && !to.disk)
 		return real_splice(in, inoffset, out, outoffset, n, flags);
+	pthread_testcancel();
 	if (n == 0)
 		return 0;
 	if (n > STEP)
@@ -285,5 +325,6 @@ ssize_t op_splice(const char *call, int in, off64_t *inoffset, int out,
 					   0, sizeof(raw_sigset), 0) == 0)
 			result = -EAGAIN;
 	}
-	return result < 0 ? fail(result) : copy(call, &from, &to, n);
+	return result < 0 ? fail(result) :
+			    copy(call, &from, &to, n, PTHREAD_CANCEL_ENABLE);
 }
