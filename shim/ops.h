@@ -75,6 +75,7 @@ ssize_t op_splice(const char *call, int in, off64_t *inoffset, int out, off64_t 
 
 /* wrap_ioctl.c */
 int op_ioctl(const char *call, int fd, unsigned long request, void *argument);
+bool bv_ioctl_concerns(int fd, unsigned long request, const void *argument);   /* a target? */
 
 /* wrap_mount.c */
 int op_mount(const char *call, const char *source, const char *target, const char *type, unsigned long flags, const void *data);

@@ -113,6 +113,12 @@ static struct bv_disk *hands_over(unsigned long number, const void *argument)
 	}
 }
 
+bool bv_ioctl_concerns(int fd, unsigned long number, const void *argument)
+{
+	return bv_fd_disk(fd) || shares_extents(fd, number, argument) ||
+	       hands_over(number, argument);
+}
+
 static int call_real(struct request *r)
 {
 	r->result = real_ioctl(r->change.fd, r->number, r->argument);

@@ -60,8 +60,8 @@ static long do_fork(long number, const long w[6])
 
 /* Those that work on the descriptor given first, and have a wrapper. On 64-bit
  * machines an offset is one word; preadv2 and pwritev2 have a second, unused
- * one. Asked for a target alone: for other files, a library behind us whose
- * read() is made of syscall() would meet itself again. */
+ * one. Here as below, for a target alone: a library behind us whose read() or
+ * mmap() is made of syscall() (tcmalloc's is) would meet itself again. */
 static bool on_target(long number, const long w[6], long *r)
 {
 	switch (number) {
@@ -87,9 +87,33 @@ static bool on_target(long number, const long w[6], long *r)
 	return true;
 }
 
-/* Those that may reach a target in other ways. */
+/* Those that may reach a target in other ways: do they? */
+static bool is_near(long number, const long w[6])
+{
+	bool exists;
+
+	switch (number) {
+	case SYS_copy_file_range:
+	case SYS_splice:
+		return bv_fd_disk(INT(w[0])) || bv_fd_disk(INT(w[2]));
+	case SYS_sendfile:
+		return bv_fd_disk(INT(w[0])) || bv_fd_disk(INT(w[1]));
+	case SYS_mmap:
+		return bv_fd_disk(INT(w[4]));
+	case SYS_truncate:
+		return bv_disk_at(AT_FDCWD, PTR(w[0]), 0, &exists);
+	case SYS_ioctl:
+		return bv_ioctl_concerns(INT(w[0]), (unsigned long)w[1],
+					 PTR(w[2]));
+	default:
+		return true;
+	}
+}
+
 static bool near_target(long number, const long w[6], long *r)
 {
+	if (!is_near(number, w))
+		return false;
 	switch (number) {
 	case SYS_copy_file_range: *r = shim_copy_file_range(INT(w[0]), PTR(w[1]), INT(w[2]), PTR(w[3]), LEN(w[4]), (unsigned)w[5]); break;
 	case SYS_sendfile: *r = shim_sendfile64(INT(w[0]), INT(w[1]), PTR(w[2]), LEN(w[3])); break;
