@@ -41,6 +41,7 @@ setup() {
 	dd=$(command -v dd)
 	noticed_and_clean children spawn "$TARGET" 0 "$dd" bs=4096 of=/dev/null status=none
 	noticed_and_clean children spawnenv "$TARGET" 0 "$dd" bs=4096 of=/dev/null status=none
+	noticed_and_clean children spawndup "$TARGET" 0 "$dd" bs=4096 of=/dev/null status=none
 }
 
 @test "popen and system" {
@@ -158,11 +159,14 @@ daemon_reported() { grep -q "$1" "$BATS_TEST_TMPDIR/log"; }
 # ---- calls that never return ----
 
 @test "threads cancelled in the middle of their calls leave no lock and no lie behind" {
-	run shim timeout -s KILL 60 abrupt cancel "$TARGET" 300
-	assert_clean
-	run shim timeout -s KILL 20 diskio open "$TARGET" rw read 0 65536
-	assert_status 0
-	assert_same_contents
+	local how
+	for how in cancel async; do
+		run shim timeout -s KILL 60 abrupt "$how" "$TARGET" 300
+		assert_clean
+		run shim timeout -s KILL 20 diskio open "$TARGET" rw read 0 65536
+		assert_status 0
+		assert_same_contents
+	done
 }
 
 @test "calls left by siglongjmp leave no lock and no lie behind" {
@@ -190,6 +194,19 @@ daemon_reported() { grep -q "$1" "$BATS_TEST_TMPDIR/log"; }
 		assert_status 0
 		lacks mismatch
 		assert_same_contents
+	done
+	# other ends; of the last, a core is what is left
+	local how
+	for how in _exit quick_exit thread abort; do
+		for ((round = 0; round < 5; round++)); do
+			run shim timeout -s KILL 30 abrupt "$how" "$TARGET" 1
+			assert_status "$([ "$how" = abort ] && echo 134 || echo 0)"
+			lacks mismatch
+			run shim timeout -s KILL 30 diskio open "$TARGET" rw read 0 65536 write 0 65536 aa
+			assert_status 0
+			lacks mismatch
+			assert_same_contents
+		done
 	done
 	# where nobody wrote
 	damage_target 100000
@@ -267,17 +284,24 @@ daemon_reported() { grep -q "$1" "$BATS_TEST_TMPDIR/log"; }
 
 # ---- other allocators ----
 
-@test "jemalloc, before and after the shim" {
-	local jemalloc order
-	jemalloc=$(ldconfig -p | sed -n 's/.*libjemalloc\.so\.2 .*=> //p' | head -n 1)
-	[ -n "$jemalloc" ] || skip "no libjemalloc"
-	for order in "$BLK_LIB $jemalloc" "$jemalloc $BLK_LIB"; do
+# another_allocator LIBRARY
+another_allocator() {
+	local allocator order
+	allocator=$(ldconfig -p | sed -n "s/.*$1 .*=> //p" | head -n 1)
+	[ -n "$allocator" ] || skip "no $1"
+	for order in "$BLK_LIB $allocator" "$allocator $BLK_LIB"; do
 		BLK_LIB=$order noticed_and_clean children fork "$TARGET" "$BAD"
 		BLK_LIB=$order run shim stress -s 2 "$TARGET"
 		assert_clean
 		assert_same_contents
+		BLK_LIB=$order run shim timeout 60 streams open "$TARGET" r+ get 60000 seek 100 put 5000 5a quit
+		assert_clean
+		assert_same_contents
 	done
 }
+
+@test "jemalloc, before and after the shim" { another_allocator 'libjemalloc\.so\.2'; }
+@test "tcmalloc, before and after the shim" { another_allocator 'libtcmalloc_minimal\.so\.4'; }
 
 # ---- other interposers ----
 

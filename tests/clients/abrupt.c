@@ -1,8 +1,9 @@
 /* Calls on the target that never return to where they were made.  abrupt HOW FILE ROUNDS [PROGRAM ARG...]
- *   cancel   threads are cancelled in the middle of reads and writes
+ *   cancel   threads are cancelled in the middle of reads and writes; async: wherever they are, at any instruction
  *   jump     a signal handler leaves them by siglongjmp
  *   fork     the process forks while its threads are in the middle of them; each child uses the file and ends
  *   exit     the process ends, and exec: becomes PROGRAM, while its threads are in the middle of them (one round)
+ *   _exit, quick_exit, abort    it ends otherwise; thread: by exit in one of its threads
  * Afterwards the whole of the first 64 KiB is read and written, which waits for whatever was left behind. */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 
 enum { THREADS = 4, SPACE = 65536, PART = 8192 };
 
-static int fd;
+static int fd, async;
 static atomic_int over;
 static sigjmp_buf back;
 
@@ -41,7 +42,10 @@ static void *work(void *argument)
 {
 	unsigned state = (unsigned)(size_t)argument * 7919 + (unsigned)time(NULL);
 	char part[PART];
+	int unused;
 
+	if (async)
+		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &unused);
 	while (!over) {
 		off_t offset = rand_r(&state) % (SPACE - PART);
 
@@ -130,16 +134,23 @@ static int by_fork(int rounds)
 	return bad || use_all();
 }
 
+static void *leave_all(void *argument)
+{
+	(void)argument;
+	exit(0);
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t threads[THREADS];
 	const char *how = argc < 4 ? "" : argv[1];
 
 	if (argc < 4 || (fd = open(argv[2], O_RDWR)) < 0) {
-		fprintf(stderr, "usage: abrupt cancel|jump|fork|exit|exec FILE ROUNDS [PROGRAM ARG...]\n");
+		fprintf(stderr, "usage: abrupt HOW FILE ROUNDS [PROGRAM ARG...]\n");
 		return 2;
 	}
-	if (!strcmp(how, "cancel"))
+	async = !strcmp(how, "async");
+	if (async || !strcmp(how, "cancel"))
 		return by_cancel(atoi(argv[3]));
 	if (!strcmp(how, "jump"))
 		return by_jump(atoi(argv[3]));
@@ -149,5 +160,13 @@ int main(int argc, char **argv)
 	pause_us(20000);
 	if (!strcmp(how, "exec") && argc > 4)
 		execvp(argv[4], argv + 4);
+	if (!strcmp(how, "_exit"))
+		_exit(0);
+	if (!strcmp(how, "quick_exit"))
+		quick_exit(0);
+	if (!strcmp(how, "abort"))
+		abort();
+	if (!strcmp(how, "thread") && !pthread_create(&threads[0], NULL, leave_all, NULL))
+		pause();
 	exit(strcmp(how, "exit") != 0);
 }

@@ -3,6 +3,7 @@
  *   inherit   the child reads by the parent's descriptor, at the position that both share
  *   vfork     a vfork child closes and dups as python does, then runs PROGRAM; then the parent reads
  *   spawn     posix_spawn of PROGRAM, FILE as its standard input   spawnenv  the same with an empty environment
+ *   spawndup  the same, duplicated from a descriptor that the child does not inherit
  *   popen     popen of PROGRAM (one string)                        system    system() of it
  *   daemon    daemon(0, 0), then reads: nobody waits for it, its standard error is /dev/null
  *   threads   64 threads with the smallest stack read
@@ -104,14 +105,17 @@ static int by_vfork(char **argv)
 	return read_target();
 }
 
-static int spawn(char **argv, char **environment)
+static int spawn(char **argv, char **environment, int duplicate)
 {
 	posix_spawn_file_actions_t actions;
 	pid_t child;
 	int error;
 
 	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 0, file, O_RDONLY, 0);
+	if (duplicate)
+		posix_spawn_file_actions_adddup2(&actions, open(file, O_RDONLY | O_CLOEXEC), 0);
+	else
+		posix_spawn_file_actions_addopen(&actions, 0, file, O_RDONLY, 0);
 	error = posix_spawnp(&child, argv[0], &actions, NULL, argv, environment);
 	if (error) {
 		errno = error;
@@ -202,9 +206,11 @@ int main(int argc, char **argv)
 	if (program && !strcmp(how, "vfork"))
 		return by_vfork(program);
 	if (program && !strcmp(how, "spawn"))
-		return spawn(program, environ);
+		return spawn(program, environ, 0);
+	if (program && !strcmp(how, "spawndup"))
+		return spawn(program, environ, 1);
 	if (program && !strcmp(how, "spawnenv"))
-		return spawn(program, nothing);
+		return spawn(program, nothing, 0);
 	if (program && !strcmp(how, "popen"))
 		return by_popen(program[0]);
 	if (program && !strcmp(how, "system")) {
