@@ -156,6 +156,56 @@ aborted() {
 	for_each "mapping/mmap:read stream/backtrace_symbols_fd:write" aborted
 }
 
+# ---- the state file: what the whole run did, whoever did it ----
+
+# state_of mismatches|unverified: that number of the last run (include/blkverify/state.h)
+state_of() {
+	local at
+	case $1 in
+	mismatches) at=104 ;;
+	unverified) at=120 ;;
+	esac
+	od -An -tu8 -j "$at" -N 8 "$SHADOW.bvstate" | tr -d ' '
+}
+
+# counts NUMBER CMD...: so much of the run was unverified
+counts() {
+	local number=$1
+	shift
+	run shim "$@"
+	[ "$(state_of unverified)" = "$number" ] || fail_with "expected $number, state file has $(state_of unverified)"
+	[ "$(state_of mismatches)" = 0 ]
+}
+
+@test "refusals, and what was let through, are counted for the run, in whatever process" {
+	local static="$BATS_TEST_TMPDIR/static"
+	printf 'int main(void) { return 0; }\n' | ${CC:-cc} -static -x c -o "$static" - || skip "no static libc"
+	make_pair 64K
+	# the twin: nothing to count, also after a run that had something
+	counts 0 diskio open "$TARGET" rw read 0 4096 write 0 512 aa
+	counts 1 mapping mmap:read "$TARGET" 0 4096 0
+	counts 2 sh -c 'mapping mmap:read "$0" 0 4096 0; device UNKNOWN "$0" 0 0; diskio open "$0" r read 0 512' "$TARGET"
+	counts 0 diskio open "$TARGET" rw read 0 4096 write 0 512 aa
+	# children that cannot be seen: not begun, or begun all the same
+	counts 1 sh -c '"$0" "$1"; diskio open "$1" r read 0 512' "$static" "$TARGET"
+	BLKVERIFY_ON_UNVERIFIED=warn counts 1 sh -c '"$0" "$1"; diskio open "$1" r read 0 512' "$static" "$TARGET"
+	BLKVERIFY_ON_UNVERIFIED=abort counts 1 sh -c '"$0" "$1"' "$static" "$TARGET"
+	# one that had no target in reach
+	counts 0 sh -c '"$0"; diskio open "$1" r read 0 512' "$static" "$TARGET"
+	# a child that is killed right after
+	counts 1 sh -c 'mapping mmap:read "$0" 0 4096 0; kill -9 $$' "$TARGET"
+	[ "$status" = 137 ]
+	# a target that was replaced
+	cp "$TARGET" "$TARGET.new"
+	counts 1 diskio rename "$TARGET.new" "$TARGET" open "$TARGET" r read 0 512
+	# and what is no refusal
+	make_pair 64K
+	damage_shadow 100
+	run shim diskio open "$TARGET" r read 0 512
+	[ "$(state_of mismatches)" = 1 ]
+	[ "$(state_of unverified)" = 0 ]
+}
+
 # ---- rings that have nothing to do with targets ----
 
 @test "a ring without targets works while a target is configured" {
