@@ -28,6 +28,11 @@ setup() {
 	assert_first_line "contents mismatch in sector 41 at offset $((BAD + 600))\$"
 }
 
+@test "a child that shares the memory, with the descriptors and without" {
+	noticed_and_clean children clone "$TARGET" "$BAD"
+	noticed_and_clean children files "$TARGET" "$BAD"
+}
+
 @test "vfork, with closing and duplicating in the child" {
 	noticed_and_clean children vfork "$TARGET" "$BAD" dd bs=4096 of=/dev/null status=none
 	# only the parent reads what is damaged: it has not forgotten its descriptors
