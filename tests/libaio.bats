@@ -201,6 +201,62 @@ notices() {
 	assert_same_contents
 }
 
+# ---- libaio out of the program's sight ----
+
+# a plugin that is linked with libaio, both in no scope but its own
+@test "libaio that a plugin brings along" {
+	need_client libaio_rw
+	cat >"$BATS_TEST_TMPDIR/plugin.c" <<-'C'
+		#define _GNU_SOURCE
+		#include <fcntl.h>
+		#include <libaio.h>
+		#include <stdlib.h>
+		long go(const char *path, int writes) {
+			io_context_t context = 0;
+			struct iocb cb, *list[1] = { &cb };
+			struct io_event event = { 0 };
+			void *bytes = aligned_alloc(4096, 8192);
+			int fd = open(path, O_RDWR | O_DIRECT);
+			if (io_setup(4, &context))
+				return -1;
+			if (writes)
+				io_prep_pwrite(&cb, fd, bytes, 8192, 4096);
+			else
+				io_prep_pread(&cb, fd, bytes, 8192, 4096);
+			if (io_submit(context, 1, list) != 1 || io_getevents(context, 1, 1, &event, 0) != 1)
+				return -2;
+			return (long)event.res;
+		}
+	C
+	cat >"$BATS_TEST_TMPDIR/main.c" <<-'C'
+		#include <dlfcn.h>
+		#include <stdio.h>
+		int main(int n, char **a) {
+			long (*go)(const char *, int);
+			void *plugin = dlopen(a[1], RTLD_NOW | RTLD_LOCAL);
+			if (!plugin || !(go = (long (*)(const char *, int))dlsym(plugin, "go")))
+				return 2;
+			printf("%ld\n", go(a[2], n > 3));
+			return 0;
+		}
+	C
+	${CC:-cc} -w -shared -fPIC -o "$BATS_TEST_TMPDIR/plugin.so" "$BATS_TEST_TMPDIR/plugin.c" -laio
+	${CC:-cc} -w -o "$BATS_TEST_TMPDIR/main" "$BATS_TEST_TMPDIR/main.c"
+	make_pair 64K
+	local way
+	for way in "" writes; do
+		# shellcheck disable=SC2086
+		BLKVERIFY_STATS=1 run shim "$BATS_TEST_TMPDIR/main" "$BATS_TEST_TMPDIR/plugin.so" "$TARGET" $way
+		assert_clean
+		[[ $output == *8192* ]]
+		assert_counted "${way:-reads}"
+		assert_same_contents
+	done
+	damage_shadow 9000
+	run shim "$BATS_TEST_TMPDIR/main" "$BATS_TEST_TMPDIR/plugin.so" "$TARGET"
+	assert_mismatch read 17 9000
+}
+
 # ---- fio ----
 
 FIO=(fio --name=x --size=4M --bs=4k --ioengine=libaio --verify_fatal=1)
