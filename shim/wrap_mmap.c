@@ -9,6 +9,7 @@
 #include <blkverify/fdmap.h>
 #include <blkverify/memory.h>
 #include <blkverify/policy.h>
+#include <blkverify/thread.h>
 #include <blkverify/verify.h>
 
 #include "../src/raw.h"
@@ -28,6 +29,47 @@ static uintptr_t page_end(uintptr_t start, size_t n)
 	uintptr_t end = start + n + (PAGE - 1);
 
 	return end < start ? UINTPTR_MAX : end & ~(uintptr_t)(PAGE - 1);
+}
+
+/* Around what goes to the next in line: an allocator's functions may be made
+ * of syscall() (tcmalloc's are), and must not come back to us. */
+struct passage {
+	raw_sigset mask;
+	bool inside;
+};
+
+static struct passage go_on(void)
+{
+	struct passage p = { .mask = raw_sigmask(RAW_SIGNALS_ALL),
+			     .inside = bv_thread.inside };
+
+	bv_thread.inside = true;
+	return p;
+}
+
+static void come_back(struct passage p)
+{
+	bv_thread.inside = p.inside;
+	raw_sigmask(p.mask);
+}
+
+static int really_munmap(void *address, size_t n)
+{
+	struct passage passage = go_on();
+	int result = real_munmap(address, n);
+
+	come_back(passage);
+	return result;
+}
+
+static void *really_mremap(void *old, size_t n, size_t wanted, int flags,
+			   void *address)
+{
+	struct passage passage = go_on();
+	void *result = real_mremap(old, n, wanted, flags, address);
+
+	come_back(passage);
+	return result;
 }
 
 /* What is mapped there is about to go. */
@@ -70,7 +112,12 @@ struct wish {
 
 static void *map(const struct wish *w, void *address, int flags, int fd)
 {
-	return real_mmap64(address, w->n, w->protection, flags, fd, w->offset);
+	struct passage passage = go_on();
+	void *result = real_mmap64(address, w->n, w->protection, flags, fd,
+				   w->offset);
+
+	come_back(passage);
+	return result;
 }
 
 /* Goes through unverified. Even one that is read-only now can be made writable
@@ -176,7 +223,7 @@ void *op_mmap(const char *call, void *address, size_t n, int protection,
 	void *result;
 
 	if (!w.disk && !bv_maps_any())
-		return map(&w, address, flags, fd);
+		return real_mmap64(address, n, protection, flags, fd, offset);
 	bv_guard_enter_quietly(&guard);
 	result = w.disk ? map_target(&w) : map_other(&w);
 	bv_guard_leave(&guard, result == MAP_FAILED ? -errno : 0);
@@ -192,7 +239,7 @@ int op_munmap(const char *call, void *address, size_t n)
 		return real_munmap(address, n);
 	bv_guard_enter_quietly(&guard);
 	detach(address, n);
-	result = real_munmap(address, n) < 0 ? -errno : 0;
+	result = really_munmap(address, n) < 0 ? -errno : 0;
 	if (result < 0)
 		bv_maps_restore();
 	else
@@ -227,7 +274,7 @@ static void *remap(const char *call, struct bv_mapped m, void *old, size_t n,
 		detach(old, n);
 	if (flags & MREMAP_FIXED)
 		detach(address, wanted);
-	result = real_mremap(old, n, wanted, flags, address);
+	result = really_mremap(old, n, wanted, flags, address);
 	if (result == MAP_FAILED) {
 		bv_maps_restore();
 		return result;
@@ -249,7 +296,7 @@ static void *remap_other(const char *call, void *old, size_t n, size_t wanted,
 
 	if (flags & MREMAP_FIXED)
 		detach(address, wanted);
-	result = real_mremap(old, n, wanted, flags, address);
+	result = really_mremap(old, n, wanted, flags, address);
 	if (result == MAP_FAILED)
 		bv_maps_restore();
 	else

@@ -11,6 +11,7 @@
 
 #include "../src/raw.h"
 #include "guard.h"
+#include "maps.h"
 #include "ops.h"
 #include "ring.h"
 #include "task.h"
@@ -99,7 +100,12 @@ static bool is_near(long number, const long w[6])
 	case SYS_sendfile:
 		return bv_fd_disk(INT(w[0])) || bv_fd_disk(INT(w[1]));
 	case SYS_mmap:
-		return bv_fd_disk(INT(w[4]));
+		return bv_fd_disk(INT(w[4])) || bv_maps_any();
+	case SYS_munmap:
+	case SYS_mremap:
+	case SYS_msync:
+	case SYS_remap_file_pages:
+		return bv_maps_any();
 	case SYS_truncate:
 		return bv_disk_at(AT_FDCWD, PTR(w[0]), 0, &exists);
 	case SYS_ioctl:

@@ -291,7 +291,7 @@ daemon_reported() { grep -q "$1" "$BATS_TEST_TMPDIR/log"; }
 
 # another_allocator LIBRARY
 another_allocator() {
-	local allocator order
+	local allocator order how
 	allocator=$(ldconfig -p | sed -n "s/.*$1 .*=> //p" | head -n 1)
 	[ -n "$allocator" ] || skip "no $1"
 	for order in "$BLK_LIB $allocator" "$allocator $BLK_LIB"; do
@@ -302,6 +302,15 @@ another_allocator() {
 		BLK_LIB=$order run shim timeout 60 streams open "$TARGET" r+ get 60000 seek 100 put 5000 5a quit
 		assert_clean
 		assert_same_contents
+		for how in mmap:write mmap64:read mmap:private; do
+			BLK_LIB=$order run shim timeout 60 mapping "$how" "$TARGET" 4096 8192 0x5a
+			assert_clean
+			assert_same_contents
+		done
+		damage_shadow 5000
+		BLK_LIB=$order run shim timeout 60 mapping mmap:read "$TARGET" 4096 8192 0
+		assert_mismatch read 9 5000
+		damage_shadow 5000
 	done
 }
 
