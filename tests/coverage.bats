@@ -182,6 +182,22 @@ needed() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'; }
 	[ $((0x$(awk '$1 == "TLS" { print substr($6, 3) }' <<<"$output" | head -n 1)0 / 16)) -le 512 ]
 }
 
+# bound_outside LIBRARY: its own exports that it looks up by name
+bound_outside() {
+	comm -12 <(readelf -rW "$1" | awk '$3 ~ /JUMP_SLO|GLOB_DAT|R_X86_64_64|ABS64/ && NF > 4 { sub(/@.*/, "", $5); print $5 }' | sort -u) \
+		<(nm -D --defined-only "$1" | awk '{ print $3 }' | sort -u)
+}
+
+@test "a wrapper that calls another one does not ask who has its name" {
+	run bound_outside "$BLK_LIB"
+	[ -z "$output" ] || fail_with "by name:"
+	# the twin: a library that is linked as others are
+	printf 'int first(void) { return 1; }\nint second(void) { return first(); }\n' |
+		${CC:-cc} -w -shared -fPIC -fsemantic-interposition -x c -o "$BATS_TEST_TMPDIR/other.so" -
+	run bound_outside "$BATS_TEST_TMPDIR/other.so"
+	[ "$output" = first ]
+}
+
 @test "every wrapped symbol that libc has is found in it by the library" {
 	# a required row that libc lacks could not be bound
 	run comm -23 <("$COVERAGE/table" "${TABLE[@]}" | awk '$1 == "wrapped" && $3 == "REQ" { print $2 }' | sort -u) \
