@@ -1,5 +1,4 @@
 /* environment: see environment.h. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -12,6 +11,7 @@
 
 #include "../src/raw.h"
 #include "environment.h"
+#include "preload.h"
 
 #define PRELOAD "LD_PRELOAD="
 #define PREFIX "BLKVERIFY_"
@@ -27,9 +27,6 @@ static struct kept {
 } kept[MOST_KEPT];
 static unsigned kept_count;
 
-static const char *library;          /* our absolute path; NULL: not active */
-static struct stat library_file;
-static const char *own_element;      /* what names us at start */
 static const char *start_preload;    /* LD_PRELOAD= as passed on when missing */
 
 /* One mapping for all strings; never given back. */
@@ -49,173 +46,7 @@ static void put(const char *bytes, size_t n)
 	*storage = '\0';
 }
 
-static const char *base(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-/* ---- the list in LD_PRELOAD ---- */
-
-/* ld.so splits at both. Returns the element at *at, and moves behind it. */
-static bool next_element(const char **at, const char **start, size_t *length)
-{
-	*start = *at + strspn(*at, " :");
-	*length = strcspn(*start, " :");
-	*at = *start + *length;
-	return *length > 0;
-}
-
-static bool is_element(const char *start, size_t length, const char *name)
-{
-	return name && strlen(name) == length && !memcmp(start, name, length);
-}
-
-/* Does the element name our very file, in other words? */
-static bool is_our_file(const char *start, size_t length)
-{
-	char path[512];
-	struct stat st;
-
-	if (!memchr(start, '/', length) || length >= sizeof(path))
-		return false;
-	memcpy(path, start, length);
-	path[length] = '\0';
-	return raw_fstatat(AT_FDCWD, path, &st, 0) == 0 &&
-	       st.st_dev == library_file.st_dev &&
-	       st.st_ino == library_file.st_ino;
-}
-
-static bool is_us(const char *start, size_t length)
-{
-	return is_element(start, length, library) ||
-	       is_element(start, length, own_element) ||
-	       is_our_file(start, length);
-}
-
-/* A sanitizer's runtime ends the program when anything comes before it. */
-static bool is_sanitizer(const char *start, size_t length)
-{
-	static const char *const names[] = {
-		"libasan", "libtsan", "liblsan", "libubsan", "libhwasan",
-		"libclang_rt",
-	};
-	const char *slash = memrchr(start, '/', length);
-	const char *name = slash ? slash + 1 : start;
-	size_t left = length - (size_t)(name - start);
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (left >= strlen(names[i]) &&
-		    !memcmp(name, names[i], strlen(names[i])))
-			return true;
-	return false;
-}
-
-static char *append(char *to, const char *bytes, size_t n)
-{
-	if (to[-1] != '=')
-		*to++ = ':';
-	memcpy(to, bytes, n);
-	return to + n;
-}
-
-/* LD_PRELOAD=list, in which we are named by our absolute path. Room for the
- * list, our path and 16 bytes is needed. Returns the end. */
-static char *merge_preload(char *to, const char *list)
-{
-	const char *at = list, *start;
-	size_t length;
-	bool named = false, leading = true;
-
-	while (next_element(&at, &start, &length))
-		named |= is_us(start, length);
-	memcpy(to, PRELOAD, strlen(PRELOAD));
-	to += strlen(PRELOAD);
-	for (at = list; next_element(&at, &start, &length);) {
-		leading &= is_sanitizer(start, length);
-		if (!named && !leading) {
-			to = append(to, library, strlen(library));
-			named = true;
-		}
-		if (is_us(start, length))
-			to = append(to, library, strlen(library));
-		else
-			to = append(to, start, length);
-	}
-	if (!named)
-		to = append(to, library, strlen(library));
-	*to = '\0';
-	return to + 1;
-}
-
-/* Named by a path that means the same everywhere. */
-static bool preload_is_sound(const char *list)
-{
-	const char *start;
-	size_t length;
-
-	while (next_element(&list, &start, &length))
-		if (start[0] == '/' && is_us(start, length))
-			return true;
-	return false;
-}
-
 /* ---- start ---- */
-
-/* Among the elements of LD_PRELOAD, the one that ld.so made our name of:
- * relative, looked for in its directories, or with $LIB in it. */
-static const char *find_own_element(const char *list, const char *name)
-{
-	const char *start;
-	size_t length;
-
-	while (next_element(&list, &start, &length)) {
-		char element[512];
-
-		if (length >= sizeof(element))
-			continue;
-		memcpy(element, start, length);
-		element[length] = '\0';
-		if (!strcmp(element, name) || is_our_file(start, length) ||
-		    ((!strchr(element, '/') || strchr(element, '$')) &&
-		     !strcmp(base(element), base(name)))) {
-			const char *copy = storage;
-
-			put(element, length + 1);
-			return copy;
-		}
-	}
-	return NULL;
-}
-
-static int find_library(const char *directory, const char *list,
-			struct bv_text *why)
-{
-	Dl_info info;
-	char *path = storage;
-
-	if (!dladdr((void *)bv_environment_start, &info) || !info.dli_fname)
-		info.dli_fname = "";
-	if (info.dli_fname[0] != '/') {
-		put(directory, strlen(directory));
-		put("/", 1);
-	}
-	put(info.dli_fname, strlen(info.dli_fname) + 1);
-	if (raw_fstatat(AT_FDCWD, path, &library_file, 0) < 0 ||
-	    strpbrk(path, " :")) {
-		text_clear(why);
-		text_add(why, "LD_PRELOAD: children cannot load ");
-		text_quoted(why, path);
-		text_add(why, strpbrk(path, " :") ?
-				", which has a space or a colon in it" :
-				", which is not there");
-		return -1;
-	}
-	own_element = find_own_element(list, info.dli_fname);
-	library = path;
-	return 0;
-}
 
 /* Elements of the lists, with : and \ escaped; see config.h. */
 static void put_directory(const char *directory, bool escape)
@@ -325,10 +156,10 @@ int bv_environment_start(char *const envp[], const char *directory,
 		return -1;
 	}
 	storage = map;
-	if (find_library(directory, list ? list : "", why) < 0)
+	if (preload_start(directory, list ? list : "", &storage, why) < 0)
 		return -1;
 	start_preload = storage;
-	storage = merge_preload(storage, list ? list : "");
+	storage = preload_merge(storage, list ? list : "");
 	for (; *envp; envp++)
 		if (begins(*envp, PREFIX))
 			keep(*envp, directory);
@@ -379,7 +210,7 @@ static int make_room(struct bv_healed *h, size_t count, const char *list,
 		     char ***entries, char **preload)
 {
 	size_t room = sizeof(char *) * (count + kept_count + 2);
-	size_t bytes = list ? strlen(list) + strlen(library) + 32 : 0;
+	size_t bytes = list ? preload_room(list) : 0;
 
 	*entries = h->list;
 	*preload = h->preload;
@@ -425,7 +256,7 @@ char *const *bv_environment_heal(struct bv_healed *h, char *const envp[])
 	char **entries, *merged;
 
 	h->map = NULL;
-	if (!library || is_sound(envp, list, &count))
+	if (!preload_is_known() || is_sound(envp, list, &count))
 		return envp;
 	/* Empty is as good as missing. */
 	if (list && !list[strspn(list, " :")])
@@ -434,7 +265,7 @@ char *const *bv_environment_heal(struct bv_healed *h, char *const envp[])
 	if (make_room(h, count, list, &entries, &merged) < 0)
 		return envp;
 	if (list) {
-		merge_preload(merged, list);
+		preload_merge(merged, list);
 		preload = merged;
 	}
 	fill(entries, envp, preload);
@@ -476,7 +307,7 @@ void bv_environment_lend(void)
 {
 	raw_sigset mask;
 
-	if (!library)
+	if (!preload_is_known())
 		return;
 	mask = lock();
 	/* Changed by the program meanwhile: the old one stays where others
@@ -502,7 +333,7 @@ void bv_environment_return(void)
 {
 	raw_sigset mask;
 
-	if (!library)
+	if (!preload_is_known())
 		return;
 	mask = lock();
 	if (borrowers > 0 && --borrowers == 0 && environ == lent_entries)

@@ -1,0 +1,186 @@
+/* preload: see preload.h. */
+#include <dlfcn.h>
+#include <string.h>
+
+#include <blkverify/text.h>
+
+#include "../src/raw.h"
+#include "preload.h"
+
+#define PRELOAD "LD_PRELOAD="
+
+static const char *library;          /* our absolute path; NULL: not known */
+static struct stat library_file;
+static const char *own_element;      /* what names us at start */
+
+static const char *base(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* ld.so splits at both. Returns the element at *at, and moves behind it. */
+static bool next_element(const char **at, const char **start, size_t *length)
+{
+	*start = *at + strspn(*at, " :");
+	*length = strcspn(*start, " :");
+	*at = *start + *length;
+	return *length > 0;
+}
+
+static bool is_element(const char *start, size_t length, const char *name)
+{
+	return name && strlen(name) == length && !memcmp(start, name, length);
+}
+
+/* Does the element name our very file, in other words? */
+static bool is_our_file(const char *start, size_t length)
+{
+	char path[512];
+	struct stat st;
+
+	if (!memchr(start, '/', length) || length >= sizeof(path))
+		return false;
+	memcpy(path, start, length);
+	path[length] = '\0';
+	return raw_fstatat(AT_FDCWD, path, &st, 0) == 0 &&
+	       st.st_dev == library_file.st_dev &&
+	       st.st_ino == library_file.st_ino;
+}
+
+static bool is_us(const char *start, size_t length)
+{
+	return is_element(start, length, library) ||
+	       is_element(start, length, own_element) ||
+	       is_our_file(start, length);
+}
+
+/* A sanitizer's runtime ends the program when anything comes before it. */
+static bool is_sanitizer(const char *start, size_t length)
+{
+	static const char *const names[] = {
+		"libasan", "libtsan", "liblsan", "libubsan", "libhwasan",
+		"libclang_rt",
+	};
+	const char *slash = memrchr(start, '/', length);
+	const char *name = slash ? slash + 1 : start;
+	size_t left = length - (size_t)(name - start);
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (left >= strlen(names[i]) &&
+		    !memcmp(name, names[i], strlen(names[i])))
+			return true;
+	return false;
+}
+
+static char *append(char *to, const char *bytes, size_t n)
+{
+	if (to[-1] != '=')
+		*to++ = ':';
+	memcpy(to, bytes, n);
+	return to + n;
+}
+
+size_t preload_room(const char *list)
+{
+	return strlen(list) + strlen(library) + 32;
+}
+
+char *preload_merge(char *to, const char *list)
+{
+	const char *at = list, *start;
+	size_t length;
+	bool named = false, leading = true;
+
+	while (next_element(&at, &start, &length))
+		named |= is_us(start, length);
+	memcpy(to, PRELOAD, strlen(PRELOAD));
+	to += strlen(PRELOAD);
+	for (at = list; next_element(&at, &start, &length);) {
+		leading &= is_sanitizer(start, length);
+		if (!named && !leading) {
+			to = append(to, library, strlen(library));
+			named = true;
+		}
+		if (is_us(start, length))
+			to = append(to, library, strlen(library));
+		else
+			to = append(to, start, length);
+	}
+	if (!named)
+		to = append(to, library, strlen(library));
+	*to = '\0';
+	return to + 1;
+}
+
+bool preload_is_sound(const char *list)
+{
+	const char *start;
+	size_t length;
+
+	while (next_element(&list, &start, &length))
+		if (start[0] == '/' && is_us(start, length))
+			return true;
+	return false;
+}
+
+/* Among the elements of LD_PRELOAD, the one that ld.so made our name of:
+ * relative, looked for in its directories, or with $LIB in it. */
+static const char *find_own_element(const char *list, const char *name,
+				    char **storage)
+{
+	const char *start;
+	size_t length;
+
+	while (next_element(&list, &start, &length)) {
+		char element[512];
+
+		if (length >= sizeof(element))
+			continue;
+		memcpy(element, start, length);
+		element[length] = '\0';
+		if (!strcmp(element, name) || is_our_file(start, length) ||
+		    ((!strchr(element, '/') || strchr(element, '$')) &&
+		     !strcmp(base(element), base(name)))) {
+			char *copy = *storage;
+
+			*storage = mempcpy(copy, element, length + 1);
+			return copy;
+		}
+	}
+	return NULL;
+}
+
+int preload_start(const char *directory, const char *list, char **storage,
+		  struct bv_text *why)
+{
+	Dl_info info;
+	char *path = *storage, *end = path;
+
+	if (!dladdr((void *)preload_start, &info) || !info.dli_fname)
+		info.dli_fname = "";
+	if (info.dli_fname[0] != '/') {
+		end = stpcpy(end, directory);
+		end = stpcpy(end, "/");
+	}
+	*storage = stpcpy(end, info.dli_fname) + 1;
+	if (raw_fstatat(AT_FDCWD, path, &library_file, 0) < 0 ||
+	    strpbrk(path, " :")) {
+		text_clear(why);
+		text_add(why, "LD_PRELOAD: children cannot load ");
+		text_quoted(why, path);
+		text_add(why, strpbrk(path, " :") ?
+				", which has a space or a colon in it" :
+				", which is not there");
+		return -1;
+	}
+	own_element = find_own_element(list, info.dli_fname, storage);
+	library = path;
+	return 0;
+}
+
+bool preload_is_known(void)
+{
+	return library;
+}
