@@ -82,9 +82,15 @@ static char *append(char *to, const char *bytes, size_t n)
 	return to + n;
 }
 
+/* Each of our names becomes the path. */
 size_t preload_room(const char *list)
 {
-	return strlen(list) + strlen(library) + 32;
+	size_t room = sizeof(PRELOAD) + 1 + strlen(library), length;
+	const char *start;
+
+	while (next_element(&list, &start, &length))
+		room += 1 + (is_us(start, length) ? strlen(library) : length);
+	return room;
 }
 
 char *preload_merge(char *to, const char *list)

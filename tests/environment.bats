@@ -118,6 +118,16 @@ LD_PRELOAD=$BLK_LIB" ] || fail_with "variables"
 	BLK_LIB=lib.so LD_LIBRARY_PATH=$BATS_TEST_TMPDIR noticed_and_clean env -i "${READ[@]}"
 }
 
+@test "a library that is named many times, by a name much shorter than its path" {
+	local many directory="$BATS_TEST_TMPDIR/a_directory_with_a_long_name/and_another_one"
+	mkdir -p "$directory"
+	cp "$BLK_LIB" "$directory/lib.so"
+	many=$(printf 'lib.so %.0s' {1..200})
+	LD_LIBRARY_PATH=$directory BLK_LIB=lib.so run shim env LD_PRELOAD="$many" env
+	assert_clean
+	[ "$(variables | sed -n s/LD_PRELOAD=//p | tr ':' '\n' | grep -c -x "$directory/lib.so")" = 200 ]
+}
+
 @test "a library whose path could not be passed on is refused" {
 	mkdir "$BATS_TEST_TMPDIR/a b"
 	cp "$BLK_LIB" "$BATS_TEST_TMPDIR/a b/lib.so"
