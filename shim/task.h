@@ -13,12 +13,15 @@
 #include <aio.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 #include <time.h>
+
+#include <blkverify/pool.h>
 
 /* What a request does, as glibc numbers it beyond LIO_NOP. */
 enum { TASK_DSYNC = LIO_NOP + 1, TASK_SYNC };
 
-/* Several that are waited for together (lio_listio). */
+/* One request, or several that are waited for together (lio_listio): a batch. */
 struct task;
 
 struct task *task_batch(const struct sigevent *event);
@@ -31,9 +34,6 @@ bool task_queue(const char *call, struct aiocb *cb, int operation,
  * has, and the result is 0 or a negative errno: -EIO when one of them failed,
  * -EINTR after a signal. */
 int task_batch_end(struct task *batch, bool wait);
-
-/* Tells of an end as event says. */
-void task_notify(const struct sigevent *event);
 
 /* Is any of ours in progress at all? One load. */
 bool task_any(void);
@@ -49,5 +49,41 @@ int task_cancel(int fd, const struct aiocb *cb);
 
 /* In the child after fork: they are the parent's. */
 void bv_task_forked(void);
+
+/* ---- for task.c and task_wait.c alone ---- */
+
+struct task {
+	struct bv_job job;
+	struct task *next;           /* in live, or free */
+	struct aiocb *cb;
+	const char *call;
+	int fd, operation, priority;
+	bool running, withdrawn;
+	struct iovec iov;
+	int64_t offset;
+	struct sigevent event;
+	struct task *batch;
+
+	/* As a batch. */
+	unsigned left;
+	bool failed, waited;
+};
+
+/* The lock of all tasks, and of what follows. */
+extern _Atomic uint32_t task_lock;
+
+/* Counts up when one ends: the futex of who waits. */
+extern _Atomic uint32_t task_ended;
+
+/* Memory is never given back, but used again. */
+struct task *task_new(void);
+void task_drop(struct task *task);
+
+/* One that is queued or being done, or NULL. */
+struct task *task_find(const struct aiocb *cb);
+
+/* One less of the batch. True: it was the last of one nobody waits for, and
+ * *event says how to tell. */
+bool task_count_down(struct task *batch, bool failed, struct sigevent *event);
 
 #endif
