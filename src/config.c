@@ -4,28 +4,10 @@
 #include <string.h>
 
 #include "number.h"
+#include "value.h"
 
-#define PREFIX "BLKVERIFY_"
+#define PREFIX BV_PREFIX
 #define PREFIX_LENGTH (sizeof(PREFIX) - 1)
-
-/* A value may be 128 KiB; the reason that follows it has to fit the line. */
-#define SHOWN 512
-
-struct variable;
-
-/* One reading of the environment. */
-struct parse {
-	struct bv_config *config;
-	const char *cwd;
-	int pid;
-	struct bv_text *why;
-
-	const struct variable *variable; /* the one at hand */
-	const char *value;
-	size_t begin;                    /* in storage, of the string at hand */
-	const char *no_room;             /* why that string does not fit */
-	unsigned targets, shadows;
-};
 
 /* take reads p->value into p->config. */
 struct variable {
@@ -45,298 +27,29 @@ static const struct {
 	{ "JOURNAL", NULL, "leave it unset" },
 };
 
-/* ---- saying what is wrong ---- */
-
-static void add_shown(struct bv_text *t, const char *string)
-{
-	size_t n = strnlen(string, SHOWN + 1);
-
-	text_quoted_bytes(t, string, n > SHOWN ? SHOWN : n);
-	if (n > SHOWN)
-		text_add(t, "...");
-}
-
-/* The line up to the reason, which the caller adds. */
-static struct bv_text *blame(struct parse *p)
-{
-	text_clear(p->why);
-	text_add(p->why, PREFIX);
-	text_add(p->why, p->variable->name);
-	if (p->value) {
-		text_char(p->why, '=');
-		add_shown(p->why, p->value);
-	}
-	text_add(p->why, ": ");
-	return p->why;
-}
-
-static int bad(struct parse *p, const char *reason)
-{
-	text_add(blame(p), reason);
-	return -1;
-}
-
-static void add_count(struct bv_text *t, unsigned n, const char *noun)
-{
-	text_u64(t, n);
-	text_char(t, ' ');
-	text_add(t, noun);
-	if (n != 1)
-		text_char(t, 's');
-}
-
-/* ---- strings into storage ---- */
-
-static void begin_string(struct parse *p)
-{
-	p->begin = p->config->used;
-	p->no_room = NULL;
-}
-
-static void put(struct parse *p, const char *bytes, size_t n)
-{
-	struct bv_config *c = p->config;
-
-	if (p->no_room)
-		return;
-	if (n >= PATH_MAX - (c->used - p->begin)) {
-		p->no_room = "longer than a path can be";
-	} else if (n >= sizeof(c->storage) - c->used) {
-		p->no_room = "more than there is room for";
-	} else {
-		memcpy(c->storage + c->used, bytes, n);
-		c->used += (unsigned)n;
-	}
-}
-
-/* NULL with p->no_room set when it did not fit. */
-static const char *end_string(struct parse *p)
-{
-	struct bv_config *c = p->config;
-
-	if (p->no_room)
-		return NULL;
-	c->storage[c->used++] = '\0';
-	return c->storage + p->begin;
-}
-
-static void put_pid(struct parse *p)
-{
-	unsigned left = (unsigned)p->pid;
-	char digits[10];
-	size_t at = sizeof(digits);
-
-	do {
-		digits[--at] = (char)('0' + left % 10);
-		left /= 10;
-	} while (left);
-	put(p, digits + at, sizeof(digits) - at);
-}
-
-/* What makes a path that begins with first absolute. The kernel's name for
- * a current directory that is gone does not begin with a slash. */
-static size_t base_length(const struct parse *p)
-{
-	size_t n = p->cwd ? strlen(p->cwd) : 0;
-
-	return n > 0 && p->cwd[n - 1] != '/' ? n + 1 : n;
-}
-
-static int put_base(struct parse *p, char first)
-{
-	size_t n;
-
-	if (first == '/')
-		return 0;
-	if (!p->cwd || p->cwd[0] != '/')
-		return bad(p, "a relative path, and the current directory is "
-			      "not known");
-	n = strlen(p->cwd);
-	put(p, p->cwd, n);
-	if (p->cwd[n - 1] != '/')
-		put(p, "/", 1);
-	return 0;
-}
-
-/* The value as one absolute path; %p is the process when it may be. */
-static int take_path(struct parse *p, bool expand, const char **path)
-{
-	const char *s = p->value;
-
-	begin_string(p);
-	if (put_base(p, s[0]) != 0)
-		return -1;
-	for (; *s && !p->no_room; s++) {
-		if (expand && s[0] == '%' && s[1] == 'p') {
-			put_pid(p);
-			s++;
-		} else {
-			put(p, s, 1);
-		}
-	}
-	*path = end_string(p);
-	return *path ? 0 : bad(p, p->no_room);
-}
-
-/* ---- lists of paths ---- */
-
-static int bad_element(struct parse *p, unsigned index, const char *reason)
-{
-	struct bv_text *t = blame(p);
-
-	text_add(t, "path ");
-	text_u64(t, index + 1);
-	text_add(t, " is ");
-	text_add(t, reason);
-	return -1;
-}
-
-/* One element of the list at s as an absolute path without escapes; returns
- * where it ends, NULL when it is bad. Only \: and \\ are escapes: a
- * backslash before anything else, or at the end, stands for itself. */
-static const char *take_element(struct parse *p, const char *s, unsigned index,
-				const char **path)
-{
-	if (*s == ':' || *s == '\0') {
-		bad_element(p, index, "empty");
-		return NULL;
-	}
-	begin_string(p);
-	if (put_base(p, *s) != 0)
-		return NULL;
-	for (; *s && *s != ':' && !p->no_room; s++) {
-		if (s[0] == '\\' && (s[1] == ':' || s[1] == '\\'))
-			s++;
-		put(p, s, 1);
-	}
-	*path = end_string(p);
-	if (!*path) {
-		bad_element(p, index, p->no_room);
-		return NULL;
-	}
-	return s;
-}
-
-static bool listed(const char *const *list, unsigned n, const char *path)
-{
-	for (unsigned i = 0; i < n; i++) {
-		if (strcmp(list[i], path) == 0)
-			return true;
-	}
-	return false;
-}
-
-static int bad_path(struct parse *p, const char *path, const char *reason)
-{
-	struct bv_text *t = blame(p);
-
-	add_shown(t, path);
-	text_add(t, " is ");
-	text_add(t, reason);
-	return -1;
-}
-
-static int take_list(struct parse *p, const char **list, const char **given,
-		     unsigned *count)
-{
-	const char *s = p->value;
-
-	for (unsigned n = 0;; n++, s++) {
-		size_t base;
-
-		if (n == BV_MAX_PAIRS) {
-			struct bv_text *t = blame(p);
-
-			text_add(t, "more than ");
-			add_count(t, BV_MAX_PAIRS, "path");
-			return -1;
-		}
-		base = *s == '/' ? 0 : base_length(p);
-		s = take_element(p, s, n, &list[n]);
-		if (!s)
-			return -1;
-		given[n] = list[n] + base;
-		/* Two pairs of one file would not know of each other. */
-		if (listed(list, n, list[n]))
-			return bad_path(p, list[n], "there twice");
-		*count = n + 1;
-		if (*s == '\0')
-			return 0;
-	}
-}
-
-/* ---- words and numbers ---- */
-
-/* The index of the value in words (NULL at the end), or -1. */
-static int take_word(struct parse *p, const char *const *words)
-{
-	struct bv_text *t;
-
-	for (int i = 0; words[i]; i++) {
-		if (strcmp(p->value, words[i]) == 0)
-			return i;
-	}
-	t = blame(p);
-	text_add(t, "not one of ");
-	for (int i = 0; words[i]; i++) {
-		if (i)
-			text_add(t, ", ");
-		text_add(t, words[i]);
-	}
-	return -1;
-}
-
-static int take_bool(struct parse *p, bool *out)
-{
-	if ((p->value[0] != '0' && p->value[0] != '1') || p->value[1])
-		return bad(p, "not 0 or 1");
-	*out = p->value[0] == '1';
-	return 0;
-}
-
-static int take_count(struct parse *p, unsigned low, unsigned high,
-		      unsigned *out)
-{
-	uint64_t value;
-	const char *end;
-	struct bv_text *t;
-
-	if (bv_number_digits(p->value, &value, &end) == NUMBER_GOOD && !*end &&
-	    value >= low && value <= high) {
-		*out = (unsigned)value;
-		return 0;
-	}
-	t = blame(p);
-	text_add(t, "not a number from ");
-	text_u64(t, low);
-	text_add(t, " to ");
-	text_u64(t, high);
-	return -1;
-}
-
 /* ---- one function per variable ---- */
 
 #define PATH(field, expand) \
 	static int take_##field(struct parse *p) \
 	{ \
-		return take_path(p, expand, &p->config->field); \
+		return value_path(p, expand, &p->config->field); \
 	}
 #define BOOL(field) \
 	static int take_##field(struct parse *p) \
 	{ \
-		return take_bool(p, &p->config->field); \
+		return value_bool(p, &p->config->field); \
 	}
 #define COUNT(field, low, high) \
 	static int take_##field(struct parse *p) \
 	{ \
-		return take_count(p, low, high, &p->config->field); \
+		return value_count(p, low, high, &p->config->field); \
 	}
 /* In the order of the enum. */
 #define WORD(field, ...) \
 	static int take_##field(struct parse *p) \
 	{ \
 		static const char *const words[] = { __VA_ARGS__, NULL }; \
-		int i = take_word(p, words); \
+		int i = value_word(p, words); \
 		if (i >= 0) \
 			p->config->field = i; \
 		return i < 0 ? -1 : 0; \
@@ -358,13 +71,13 @@ WORD(mmap, "memfd", "refuse")
 
 static int take_target(struct parse *p)
 {
-	return take_list(p, p->config->target, p->config->target_given,
+	return value_list(p, p->config->target, p->config->target_given,
 			 &p->targets);
 }
 
 static int take_shadow(struct parse *p)
 {
-	return take_list(p, p->config->shadow, p->config->shadow_given,
+	return value_list(p, p->config->shadow, p->config->shadow_given,
 			 &p->shadows);
 }
 
@@ -374,12 +87,12 @@ static int take_queue(struct parse *p)
 	case NUMBER_GOOD:
 		break;
 	case NUMBER_BAD:
-		return bad(p, "not a size such as 64M (digits, then K, M, G "
-			      "or nothing)");
+		return value_bad(p, "not a size such as 64M (digits, then K, M, "
+				    "G or nothing)");
 	case NUMBER_TOO_LARGE:
-		return bad(p, "too large");
+		return value_bad(p, "too large");
 	}
-	return p->config->queue ? 0 : bad(p, "has to be more than 0");
+	return p->config->queue ? 0 : value_bad(p, "has to be more than 0");
 }
 
 static int take_sector_size(struct parse *p)
@@ -388,7 +101,7 @@ static int take_sector_size(struct parse *p)
 
 	if (bv_number_size(p->value, &n) != NUMBER_GOOD || n < 512 || n > 65536 ||
 	    (n & (n - 1)))
-		return bad(p, "not a power of two from 512 to 65536");
+		return value_bad(p, "not a power of two from 512 to 65536");
 	p->config->sector_size = (unsigned)n;
 	return 0;
 }
@@ -443,8 +156,8 @@ static void unknown(struct bv_text *why, const char *name, const char *end)
 
 	text_clear(why);
 	text_add(why, PREFIX);
-	text_quoted_bytes(why, name, n > SHOWN ? SHOWN : n);
-	text_add(why, n > SHOWN ? "...: unknown variable" :
+	text_quoted_bytes(why, name, n > VALUE_SHOWN ? VALUE_SHOWN : n);
+	text_add(why, n > VALUE_SHOWN ? "...: unknown variable" :
 				  ": unknown variable");
 	if (near) {
 		text_add(why, ", did you mean " PREFIX);
@@ -509,13 +222,13 @@ static void set_defaults(struct bv_config *c)
 
 static int take_one(struct parse *p, size_t i, const char *value)
 {
-	p->variable = &variables[i];
+	p->name = variables[i].name;
 	p->value = value;
 	if (!value)
 		return 0;
 	if (value[0] == '\0')
-		return bad(p, "empty");
-	return p->variable->take(p);
+		return value_bad(p, "empty");
+	return variables[i].take(p);
 }
 
 static int refuse_not_yet(struct parse *p, const char *values[VARIABLES])
@@ -528,9 +241,9 @@ static int refuse_not_yet(struct parse *p, const char *values[VARIABLES])
 		if (!values[at] || (not_yet[i].value &&
 				    strcmp(values[at], not_yet[i].value) != 0))
 			continue;
-		p->variable = &variables[at];
+		p->name = variables[at].name;
 		p->value = values[at];
-		t = blame(p);
+		t = value_blame(p);
 		text_add(t, "not in this version, ");
 		text_add(t, not_yet[i].instead);
 		return -1;
@@ -540,8 +253,8 @@ static int refuse_not_yet(struct parse *p, const char *values[VARIABLES])
 
 static bool is_image(const struct parse *p, const char *path)
 {
-	return listed(p->config->target, p->targets, path) ||
-	       listed(p->config->shadow, p->shadows, path);
+	return value_listed(p->config->target, p->targets, path) ||
+	       value_listed(p->config->shadow, p->shadows, path);
 }
 
 /* By name only: who opens these files sees what they are. */
@@ -550,9 +263,9 @@ static int refuse_image(struct parse *p, const char *values[VARIABLES],
 {
 	if (!path || !is_image(p, path))
 		return 0;
-	p->variable = &variables[variable];
+	p->name = variables[variable].name;
 	p->value = values[variable];
-	return bad_path(p, path, "a target or shadow");
+	return value_bad_path(p, path, "a target or shadow");
 }
 
 /* What one variable says of another. */
@@ -560,24 +273,24 @@ static int check_together(struct parse *p, const char *values[VARIABLES])
 {
 	struct bv_text *t;
 
-	p->variable = &variables[JOURNAL_DATA];
+	p->name = variables[JOURNAL_DATA].name;
 	p->value = values[JOURNAL_DATA];
 	if (p->config->journal_data && !p->config->journal)
-		return bad(p, "needs " PREFIX "JOURNAL");
-	p->variable = &variables[SHADOW];
+		return value_bad(p, "needs " PREFIX "JOURNAL");
+	p->name = variables[SHADOW].name;
 	p->value = values[SHADOW];
 	if (p->targets && !p->value)
-		return bad(p, "not set, and " PREFIX "TARGET is");
+		return value_bad(p, "not set, and " PREFIX "TARGET is");
 	if (p->targets && p->shadows != p->targets) {
-		t = blame(p);
-		add_count(t, p->shadows, "path");
+		t = value_blame(p);
+		value_add_count(t, p->shadows, "path");
 		text_add(t, ", " PREFIX "TARGET has ");
 		text_u64(t, p->targets);
 		return -1;
 	}
 	for (unsigned i = 0; i < p->shadows; i++) {
-		if (listed(p->config->target, p->targets, p->config->shadow[i]))
-			return bad_path(p, p->config->shadow[i], "a target");
+		if (value_listed(p->config->target, p->targets, p->config->shadow[i]))
+			return value_bad_path(p, p->config->shadow[i], "a target");
 	}
 	return 0;
 }
