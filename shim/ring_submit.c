@@ -177,7 +177,7 @@ static int64_t flush(struct bv_disk *disk, const struct iocb *cb)
 	int result = cb->aio_lio_opcode == IOCB_CMD_FSYNC ? real_fsync(fd)
 							  : real_fdatasync(fd);
 
-	return result < 0 ? bv_flush(disk, CALL, fd, -errno) : 0;
+	return bv_flush(disk, CALL, fd, result < 0 ? -errno : 0);
 }
 
 static int64_t carry_out(const struct order *order)
@@ -221,7 +221,7 @@ static void begin(struct order *order, int flags)
 {
 	order->job.run = run;
 	atomic_store(&order->phase, ORDER_POOL);
-	if (!is_at_once(&order->cb, flags) && bv_pool_submit(&order->job) == 0)
+	if (!is_at_once(&order->cb, flags) && bv_pool_submit(&bv_requests, &order->job) == 0)
 		return;
 	atomic_store(&order->phase, ORDER_HERE);
 	run(&order->job);

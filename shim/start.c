@@ -13,6 +13,7 @@
 #include <blkverify/buffer.h>
 #include <blkverify/config.h>
 #include <blkverify/disk.h>
+#include <blkverify/late.h>
 #include <blkverify/log.h>
 #include <blkverify/memory.h>
 #include <blkverify/policy.h>
@@ -31,6 +32,9 @@
 #include "wrap_dl.h"
 #include "task.h"
 #include "uring.h"
+
+/* As many as suit operations that block. */
+#define REQUEST_THREADS 8
 
 enum { NOT_STARTED, STARTING, STARTED };
 
@@ -176,11 +180,12 @@ static void end(void *unused)
 	if (raw_getpid() != bv_pid)
 		return;
 	/* The kernel would finish what was submitted to it. */
-	bv_pool_drain();
+	bv_pool_drain(&bv_requests);
 	/* What libc would flush would be missing from the line. */
 	if (config.stats)
 		fflush(NULL);
 	bv_memory_flush_all("exit");
+	bv_late_settle();
 	bv_policy_stats();
 }
 
@@ -206,7 +211,10 @@ static void start_engine(void)
 	if (result < 0)
 		fail_errno("private buffers", -result);
 	bv_policy_start(&config);
-	bv_pool_start(config.threads);
+	bv_pool_start(&bv_requests, config.threads ? config.threads : REQUEST_THREADS);
+	result = bv_late_start(&config);
+	if (result < 0)
+		fail_errno("BLKVERIFY_QUEUE", -result);
 	if (bv_disk_start(&config, &why) < 0 || bv_alias_check(&why) < 0)
 		fail(&why);
 	if (bv_stream_start() < 0) {

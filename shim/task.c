@@ -138,7 +138,7 @@ static void begin(struct task *task)
 	if (!task)
 		return;
 	task->job.run = run;
-	if (bv_pool_submit(&task->job) < 0)
+	if (bv_pool_submit(&bv_requests, &task->job) < 0)
 		run(&task->job);
 }
 

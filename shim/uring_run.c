@@ -173,7 +173,7 @@ void bv_chain_start(struct bv_taken *head)
 	struct bv_guard guard;
 
 	head->job.run = run;
-	if (bv_pool_submit(&head->job) == 0)
+	if (bv_pool_submit(&bv_requests, &head->job) == 0)
 		return;
 	/* There is no thread to be had: then it is done here. */
 	guard.error = errno;

@@ -12,6 +12,7 @@
 #include <blkverify/alias.h>
 #include <blkverify/disk.h>
 #include <blkverify/fdmap.h>
+#include <blkverify/late.h>
 #include <blkverify/log.h>
 #include <blkverify/memory.h>
 #include <blkverify/own.h>
@@ -132,8 +133,9 @@ static void settle(void)
 {
 	if (raw_getpid() != bv_pid)
 		return;
-	bv_pool_drain();
+	bv_pool_drain(&bv_requests);
 	bv_memory_flush_all("exec");
+	bv_late_settle();
 }
 
 /* Valgrind's tools are static programs that do ld.so's work, preloading

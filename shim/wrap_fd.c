@@ -1,6 +1,7 @@
 /* wrap_fd: descriptors made, moved and closed, and file positions. */
 #include <blkverify/fdmap.h>
 #include <blkverify/own.h>
+#include <blkverify/late.h>
 #include <blkverify/layout.h>
 #include <blkverify/memory.h>
 
@@ -47,6 +48,8 @@ int op_dup3(const char *call, int fd, int fd2, int flags)
 	if (bv_own_has(fd))
 		return not_yours();
 	if (fd != fd2)
+		bv_late_settle();
+	if (fd != fd2)
 		bv_uring_closing((unsigned)fd2, (unsigned)fd2);
 	if (bv_own_has(fd2)) {
 		result = bv_own_yield(fd2);
@@ -76,6 +79,8 @@ int op_fcntl(const char *call, int (*real)(int, int, void *), int fd,
 
 int op_close(const char *call, int (*real)(int), int fd)
 {
+	int late, result;
+
 	(void)call;
 	if (bv_own_has(fd))
 		return not_yours();
@@ -85,8 +90,16 @@ int op_close(const char *call, int (*real)(int), int fd)
 	}
 	if (bv_memory_idle() && bv_fd_disk(fd))
 		bv_memory_closing(bv_fd_disk(fd));
+	late = atomic_load(&bv_late_pending) > 0 && bv_fd_disk(fd) ?
+		       bv_late_drain() : 0;
 	bv_fd_forget(fd);
-	return real(fd);
+	result = real(fd);
+	/* Closed it is, as the kernel has it with errors of its own. */
+	if (result == 0 && late < 0) {
+		errno = -late;
+		return -1;
+	}
+	return result;
 }
 
 /* close_range around what is ours. Linux has it from 5.9; glibc from 2.34. */
@@ -121,6 +134,7 @@ int op_close_range(const char *call, unsigned first, unsigned last, int flags)
 		return real_close_range(first, last, flags);
 	if (flags & CLOSE_RANGE_UNSHARE)
 		bv_fd_distrust();
+	bv_late_settle();
 	bv_ring_closing(first, last);
 	bv_uring_closing(first, last);
 	bv_fd_forget_range(first, last);
@@ -142,6 +156,7 @@ void op_closefrom(const char *call, int low)
 		real_closefrom(low);
 		return;
 	}
+	bv_late_settle();
 	bv_ring_closing(first, ~0u);
 	bv_uring_closing(first, ~0u);
 	bv_fd_forget_range(first, BV_FDMAP_ROOM - 1);

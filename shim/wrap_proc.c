@@ -4,6 +4,7 @@
 #include <blkverify/alias.h>
 #include <blkverify/fdmap.h>
 #include <blkverify/inflight.h>
+#include <blkverify/late.h>
 #include <blkverify/memory.h>
 #include <blkverify/policy.h>
 #include <blkverify/pool.h>
@@ -35,7 +36,8 @@ void bv_child_begun(void)
 	bv_thread_forked();
 	bv_policy_forked();
 	bv_alias_forked();
-	bv_pool_forked();
+	bv_pool_forked(&bv_requests);
+	bv_late_forked();
 	bv_environment_forked();
 	bv_ring_forked();
 	bv_task_forked();
@@ -99,8 +101,9 @@ static void leave(void)
 {
 	if (raw_getpid() != bv_pid)
 		return;
-	bv_pool_drain();
+	bv_pool_drain(&bv_requests);
 	bv_memory_flush_all("exit");
+	bv_late_settle();
 	bv_policy_stats();
 }
 

@@ -24,11 +24,9 @@ static int finish(struct bv_disk *disk, const char *call, int fd, int result)
 {
 	struct bv_guard guard = { .error = errno };
 
-	if (result == 0)
-		return 0;
-	result = bv_flush(disk, call, fd, -guard.error);
-	errno = -result;
-	return -1;
+	result = bv_flush(disk, call, fd, result < 0 ? -guard.error : 0);
+	errno = result < 0 ? -result : guard.error;
+	return result < 0 ? -1 : 0;
 }
 
 int op_sync(struct bv_disk *disk, const char *call, int fd, int (*real)(int))

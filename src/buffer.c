@@ -78,6 +78,20 @@ void bv_buffer_put(struct bv_buffer *buffer)
 	}
 }
 
+struct bv_buffer *bv_buffer_own(void)
+{
+	static __thread struct bv_buffer *own;
+	void *map;
+
+	if (own)
+		return own;
+	map = raw_mmap(NULL, sizeof(struct bv_buffer), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (!raw_is_error(map))
+		own = map;
+	return own;
+}
+
 void bv_buffer_abandon(void)
 {
 	while (bv_thread.buffers)

@@ -5,6 +5,7 @@
 #include <blkverify/disk.h>
 #include <blkverify/history.h>
 #include <blkverify/inflight.h>
+#include <blkverify/late.h>
 #include <blkverify/memory.h>
 #include <blkverify/policy.h>
 #include <blkverify/shadow.h>
@@ -210,8 +211,10 @@ void bv_change_lasting(struct bv_disk *disk, uint64_t offset, uint64_t length)
 
 int bv_flush(struct bv_disk *disk, const char *call, int fd, int result)
 {
+	int late = bv_late_drain();
+
 	if (result == 0 || !bv_policy_is_io_failure(-result))
-		return result;
+		return result < 0 ? result : late;
 	/* Pages that could not be written may have been dropped: anything
 	 * written since the last flush may have gone back. */
 	bv_policy_count_error(disk);

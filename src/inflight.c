@@ -396,6 +396,17 @@ void bv_inflight_drop(struct bv_hold *hold)
 	hold->slot = -1;
 }
 
+void bv_inflight_give(struct bv_hold *hold, int tid)
+{
+	atomic_store(&slot_of(hold)->owner,
+		     (uint64_t)(uint32_t)bv_pid << 32 | (uint32_t)tid);
+}
+
+void bv_inflight_own(struct bv_hold *hold)
+{
+	atomic_store(&slot_of(hold)->owner, self());
+}
+
 bool bv_inflight_disturbed(struct bv_hold *hold)
 {
 	return hold->slot >= 0 &&

@@ -133,7 +133,8 @@ int bv_policy_mismatch(struct bv_disk *disk, struct bv_mismatch *m)
 	m->target = disk->target;
 	m->shadow = disk->shadow;
 	m->pid = raw_getpid();
-	m->tid = raw_gettid();
+	if (m->tid == 0)
+		m->tid = raw_gettid();
 	m->sector_size = sector_size;
 	m->history = tell_history;
 	m->history_data = disk;

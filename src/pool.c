@@ -11,160 +11,149 @@
 #include "raw.h"
 
 #define MOST 256
-#define DEFAULT_THREADS 8
 
 /* initial-exec TLS of all libraries comes out of it, too. */
 #define STACK (256u * 1024)
 
-static unsigned most = DEFAULT_THREADS;
+struct bv_pool bv_requests;
 
-/* Submitted, last first: pushed without a lock, so that a signal handler may
- * submit. */
-static _Atomic(struct bv_job *) incoming;
-
-/* Taken from incoming and turned round; only by who holds taking. */
-static struct bv_job *waiting;
-static _Atomic uint32_t taking;
-
-static _Atomic uint32_t submitted;   /* futex of idle threads */
-static _Atomic uint32_t finished;    /* futex of those who drain */
-static _Atomic uint32_t draining;
-static atomic_uint threads, idle;
-
-void bv_pool_start(unsigned count)
+void bv_pool_start(struct bv_pool *pool, unsigned threads)
 {
-	most = count == 0 ? DEFAULT_THREADS : count > MOST ? MOST : count;
+	pool->most = threads > MOST ? MOST : threads;
 }
 
 /* Held for a few instructions, by threads of the pool alone. */
-static void lock(void)
+static void lock(struct bv_pool *pool)
 {
-	while (atomic_exchange_explicit(&taking, 1, memory_order_acquire))
+	while (atomic_exchange_explicit(&pool->taking, 1, memory_order_acquire))
 		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 }
 
-static void unlock(void)
+static void unlock(struct bv_pool *pool)
 {
-	atomic_store_explicit(&taking, 0, memory_order_release);
+	atomic_store_explicit(&pool->taking, 0, memory_order_release);
 }
 
-static struct bv_job *next_job(void)
+static struct bv_job *next_job(struct bv_pool *pool)
 {
 	struct bv_job *job;
 
-	lock();
-	if (!waiting) {
-		struct bv_job *list = atomic_exchange(&incoming, NULL);
+	lock(pool);
+	if (!pool->waiting) {
+		struct bv_job *list = atomic_exchange(&pool->incoming, NULL);
 
 		while (list) {
 			struct bv_job *rest = list->next;
 
-			list->next = waiting;
-			waiting = list;
+			list->next = pool->waiting;
+			pool->waiting = list;
 			list = rest;
 		}
 	}
-	job = waiting;
+	job = pool->waiting;
 	if (job)
-		waiting = job->next;
-	unlock();
+		pool->waiting = job->next;
+	unlock(pool);
 	return job;
 }
 
-static void note_finished(void)
+static void note_finished(struct bv_pool *pool)
 {
-	atomic_fetch_add(&finished, 1);
-	if (atomic_load(&draining) > 0)
-		raw_futex_wake(&finished, INT32_MAX);
+	atomic_fetch_add(&pool->finished, 1);
+	if (atomic_load(&pool->draining) > 0)
+		raw_futex_wake(&pool->finished, INT32_MAX);
 }
 
-static void *work(void *unused)
+static void *work(void *argument)
 {
-	(void)unused;
+	struct bv_pool *pool = argument;
+
 	for (;;) {
-		uint32_t seen = atomic_load(&submitted);
-		struct bv_job *job = next_job();
+		uint32_t seen = atomic_load(&pool->submitted);
+		struct bv_job *job = next_job(pool);
 
 		if (job) {
 			job->run(job);
-			note_finished();
+			note_finished(pool);
 			continue;
 		}
-		atomic_fetch_add(&idle, 1);
-		raw_futex_wait(&submitted, seen, NULL);
-		atomic_fetch_sub(&idle, 1);
+		atomic_fetch_add(&pool->idle, 1);
+		raw_futex_wait(&pool->submitted, seen, NULL);
+		atomic_fetch_sub(&pool->idle, 1);
 	}
 	return NULL;
 }
 
-static int make_thread(void)
+static int make_thread(struct bv_pool *pool)
 {
 	raw_sigset mask;
 	pthread_attr_t attributes;
 	pthread_t thread;
 	int result;
 
-	if (atomic_fetch_add(&threads, 1) >= most) {
-		atomic_fetch_sub(&threads, 1);
+	if (atomic_fetch_add(&pool->threads, 1) >= pool->most) {
+		atomic_fetch_sub(&pool->threads, 1);
 		return 0;
 	}
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	mask = raw_sigmask(RAW_SIGNALS_ALL);
-	result = pthread_create(&thread, &attributes, work, NULL);
+	result = pthread_create(&thread, &attributes, work, pool);
 	raw_sigmask(mask);
 	pthread_attr_destroy(&attributes);
 	if (result)
-		atomic_fetch_sub(&threads, 1);
+		atomic_fetch_sub(&pool->threads, 1);
 	return -result;
 }
 
-int bv_pool_submit(struct bv_job *job)
+int bv_pool_submit(struct bv_pool *pool, struct bv_job *job)
 {
 	int result = 0;
 
-	if (atomic_load(&idle) == 0 && atomic_load(&threads) < most)
-		result = make_thread();
-	if (result < 0 && atomic_load(&threads) == 0)
+	if (atomic_load(&pool->idle) == 0 && atomic_load(&pool->threads) < pool->most)
+		result = make_thread(pool);
+	if (result < 0 && atomic_load(&pool->threads) == 0)
 		return result;
-	job->next = atomic_load(&incoming);
-	while (!atomic_compare_exchange_weak(&incoming, &job->next, job))
+	job->next = atomic_load(&pool->incoming);
+	while (!atomic_compare_exchange_weak(&pool->incoming, &job->next, job))
 		;
-	atomic_fetch_add(&submitted, 1);
-	raw_futex_wake(&submitted, 1);
+	atomic_fetch_add(&pool->submitted, 1);
+	/* One that is about to sleep sees the new count. */
+	if (atomic_load(&pool->idle) > 0)
+		raw_futex_wake(&pool->submitted, 1);
 	return 0;
 }
 
-void bv_pool_drain(void)
+void bv_pool_drain(struct bv_pool *pool)
 {
 	static const struct timespec tick = { 0, 100 * 1000 * 1000 };
-	uint32_t goal = atomic_load(&submitted);
+	uint32_t goal = atomic_load(&pool->submitted);
 	int ticks = 0;
 
-	atomic_fetch_add(&draining, 1);
+	atomic_fetch_add(&pool->draining, 1);
 	for (;;) {
-		uint32_t now = atomic_load(&finished);
+		uint32_t now = atomic_load(&pool->finished);
 
-		if (now == atomic_load(&submitted))
+		if (now == atomic_load(&pool->submitted))
 			break;
 		/* As many have ended as there were, but later ones may be
 		 * among them: the rest gets a while, since threads that go on
 		 * submitting must not hold us for ever. */
 		if ((int32_t)(goal - now) <= 0 && ticks++ > 20)
 			break;
-		raw_futex_wait(&finished, now, &tick);
+		raw_futex_wait(&pool->finished, now, &tick);
 	}
-	atomic_fetch_sub(&draining, 1);
+	atomic_fetch_sub(&pool->draining, 1);
 }
 
-void bv_pool_forked(void)
+void bv_pool_forked(struct bv_pool *pool)
 {
-	atomic_store(&incoming, NULL);
-	waiting = NULL;
-	atomic_store(&taking, 0);
-	atomic_store(&threads, 0);
-	atomic_store(&idle, 0);
-	atomic_store(&draining, 0);
-	atomic_store(&finished, atomic_load(&submitted));
+	atomic_store(&pool->incoming, NULL);
+	pool->waiting = NULL;
+	atomic_store(&pool->taking, 0);
+	atomic_store(&pool->threads, 0);
+	atomic_store(&pool->idle, 0);
+	atomic_store(&pool->draining, 0);
+	atomic_store(&pool->finished, atomic_load(&pool->submitted));
 }

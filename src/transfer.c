@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <time.h>
 
 #include <blkverify/disk.h>
+#include <blkverify/fdmap.h>
 #include <blkverify/policy.h>
 #include <blkverify/thread.h>
 
@@ -203,4 +205,57 @@ ssize_t bv_transfer_write(struct bv_transfer *t, size_t n, uint64_t offset)
 		bv_target.pwrite(request->fd, t->bytes, n, (off64_t)offset);
 
 	return put < 0 ? -errno : put;
+}
+
+void bv_transfer_begin_late(struct bv_transfer *t, enum bv_op op,
+			    void (*finish)(struct bv_late *late))
+{
+	struct bv_late *late = bv_late_begin(&t->range, t->total);
+	struct timespec now;
+
+	t->late = late;
+	if (!late)
+		return;
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	late->op = op;
+	late->call = t->request->call;
+	late->fd = t->request->fd;
+	late->tid = bv_thread_tid();
+	late->time = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	late->offset = t->offset;
+	late->length = t->total;
+	late->done = 0;
+	late->finish = finish;
+}
+
+void bv_transfer_keep(struct bv_transfer *t, size_t n)
+{
+	memcpy(t->late->bytes + t->late->done, t->bytes, n);
+	t->late->done += n;
+}
+
+bool bv_transfer_end_late(struct bv_transfer *t)
+{
+	struct bv_late *late = t->late;
+
+	t->late = NULL;
+	if (late->done == 0 || bv_fd_learn(late->fd) != t->disk) {
+		bv_late_cancel(late);
+		return false;
+	}
+	bv_late_submit(late, &t->range);
+	return true;
+}
+
+bool bv_transfer_resume(struct bv_transfer *t, struct bv_request *request,
+			struct bv_late *late)
+{
+	*request = (struct bv_request){ .call = late->call, .fd = late->fd };
+	*t = (struct bv_transfer){
+		.disk = late->range.disk, .request = request,
+		.buffer = bv_buffer_own(), .bytes = late->bytes,
+		.offset = late->offset, .total = late->length,
+		.position = { .slot = -1 }, .range = late->range, .late = late,
+	};
+	return t->buffer;
 }

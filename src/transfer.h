@@ -10,6 +10,7 @@
 
 #include <blkverify/buffer.h>
 #include <blkverify/inflight.h>
+#include <blkverify/late.h>
 #include <blkverify/usermem.h>
 #include <blkverify/verify.h>
 
@@ -28,6 +29,8 @@ struct bv_transfer {
 	                                was done before */
 	struct bv_hold position;     /* held when the position is used */
 	struct bv_hold range;
+	struct bv_late *late;        /* where the shadow's part is left to the
+	                                pool, or is carried out by it */
 };
 
 /* This process works on the pair: counted once. */
@@ -54,6 +57,23 @@ ssize_t bv_transfer_verify(struct bv_transfer *t, size_t n, uint64_t offset);
 /* One piece of t->bytes, at most BV_PIECE bytes, to target and shadow, in a
  * range that is held exclusively. Likewise; src/write.c. */
 ssize_t bv_transfer_put(struct bv_transfer *t, size_t n, uint64_t offset);
+
+/* May the shadow's part be left to the pool? Then t->late is there to be
+ * filled. t has its range. */
+void bv_transfer_begin_late(struct bv_transfer *t, enum bv_op op,
+			    void (*finish)(struct bv_late *late));
+
+/* n more bytes of t->bytes are the target's, or were written to it. */
+void bv_transfer_keep(struct bv_transfer *t, size_t n);
+
+/* The target's part is over: what was kept goes to the pool, with the range;
+ * or nowhere, if there is nothing or the descriptor is not the target any
+ * more. Returns false then, with the range still t's. */
+bool bv_transfer_end_late(struct bv_transfer *t);
+
+/* On the pool's side: t as its caller had it, with the thread's own buffer. */
+bool bv_transfer_resume(struct bv_transfer *t, struct bv_request *request,
+			struct bv_late *late);
 
 /* For the stats line: a read or write of n bytes was done. */
 void bv_transfer_done(struct bv_disk *disk, bool writes, size_t n);

@@ -70,11 +70,15 @@ static int compare_known(struct bv_transfer *t, const unsigned char *actual,
 	const struct bv_request *request = t->request;
 	size_t n = end - start, first;
 	struct bv_mismatch m;
+	uint64_t clock;
+	bool ours;
 	int result;
 
 	if (n == 0)
 		return 0;
+	clock = bv_late_clock();
 	result = bv_shadow_read(t->disk, t->buffer->shadow, n, start);
+	bv_late_took(clock);
 	if (result < 0)
 		return bv_fail_shadow(t->disk, BV_OP_READ, request->call,
 				      request->fd, start, n, result);
@@ -87,7 +91,8 @@ static int compare_known(struct bv_transfer *t, const unsigned char *actual,
 	 * sides that has reached cannot be known. */
 	if (t->range.nested)
 		return 0;
-	if (bv_fd_learn(request->fd) != t->disk)
+	ours = bv_fd_learn(request->fd) == t->disk;
+	if (!ours && !t->late)
 		return NOT_OURS;
 	if (!bv_shadow_is_there(t->disk))
 		return bv_fail_shadow(t->disk, BV_OP_READ, request->call,
@@ -98,7 +103,10 @@ static int compare_known(struct bv_transfer *t, const unsigned char *actual,
 		.offset = t->offset, .length = t->total,
 		.actual = actual, .should = t->buffer->shadow,
 		.data_offset = start, .data_length = n,
-		.persistence = look_again(t, start, end, start + first),
+		.persistence = ours ? look_again(t, start, end, start + first) :
+				      BV_UNTOLD,
+		.tid = t->late ? t->late->tid : 0,
+		.time = t->late ? t->late->time : 0,
 	};
 	return bv_policy_mismatch(t->disk, &m);
 }
@@ -113,7 +121,7 @@ static int learn(struct bv_transfer *t, const unsigned char *actual,
 	if (e->lasting || !t->disk->shadow_writable)
 		return 0;
 	/* Not from an innocent file that has the number by now. */
-	if (bv_fd_learn(t->request->fd) != t->disk)
+	if (!t->late && bv_fd_learn(t->request->fd) != t->disk)
 		return NOT_OURS;
 	result = bv_shadow_write(t->disk, actual, e->end - e->start, e->start);
 	if (result < 0)
@@ -202,7 +210,7 @@ static ssize_t odd_return(struct bv_transfer *t, uint64_t offset, size_t n,
 
 ssize_t bv_transfer_verify(struct bv_transfer *t, size_t n, uint64_t offset)
 {
-	ssize_t got, expected;
+	ssize_t got, expected, known;
 	bool ended;
 	int result;
 
@@ -219,8 +227,14 @@ ssize_t bv_transfer_verify(struct bv_transfer *t, size_t n, uint64_t offset)
 			if (got < 0)
 				return got;
 		}
-		result = compare_piece(t, offset, (size_t)(got < expected ?
-							   got : expected));
+		known = got < expected ? got : expected;
+		result = 0;
+		if (!t->late)
+			result = compare_piece(t, offset, (size_t)known);
+		else if (bv_inflight_disturbed(&t->range))
+			result = AGAIN;
+		else
+			bv_transfer_keep(t, (size_t)known);
 	} while (result == AGAIN);
 	return result < 0 && result != NOT_OURS ? result : got;
 }
@@ -269,6 +283,31 @@ static ssize_t read_pieces(struct bv_transfer *t)
 	return (ssize_t)done;
 }
 
+/* On a thread of the pool. What a signal handler of the caller's has changed
+ * since, it has verified itself. */
+static void finish_late(struct bv_late *late)
+{
+	struct bv_request request;
+	struct bv_transfer t;
+	size_t done = 0;
+	int result = bv_inflight_disturbed(&late->range) ? AGAIN : 0;
+
+	if (!bv_transfer_resume(&t, &request, late))
+		result = bv_fail_shadow(late->range.disk, BV_OP_READ, late->call,
+					late->fd, late->offset, late->done,
+					-ENOMEM);
+	while (result == 0 && done < late->done) {
+		size_t n = late->done - done < BV_PIECE ? late->done - done
+							: BV_PIECE;
+
+		t.bytes = late->bytes + done;
+		result = compare_piece(&t, late->offset + done, n);
+		done += n;
+	}
+	if (result < 0 && result != AGAIN && result != NOT_OURS)
+		bv_late_wrong();
+}
+
 static ssize_t read_range(struct bv_transfer *t)
 {
 	ssize_t result;
@@ -279,10 +318,13 @@ static ssize_t read_range(struct bv_transfer *t)
 		return bv_transfer_read(t, t->total, t->offset);
 	if (take_range(t) < 0)
 		return bv_transfer_stuck(t->disk, t->request->call);
+	bv_transfer_begin_late(t, BV_OP_READ, finish_late);
 	result = read_pieces(t);
 	if (result >= 0)
 		bv_transfer_done(t->disk, false, (size_t)result);
 	bv_history_add(t->disk, BV_OP_READ, t->offset, t->total, result);
+	if (t->late)
+		bv_transfer_end_late(t);
 	return result;
 }
 

@@ -95,7 +95,8 @@ static void resolve_order(struct bv_transfer *t, uint64_t offset, size_t put)
 	bv_unknown_add(disk, offset, offset + put, false);
 	bv_disk_adopt_length(disk);
 	do {
-		if (bv_target.pread(t->request->fd, t->bytes, put,
+		if (bv_fd_learn(t->request->fd) != disk ||
+		    bv_target.pread(t->request->fd, t->bytes, put,
 				    (off64_t)offset) != (ssize_t)put ||
 		    bv_shadow_write(disk, t->bytes, put, offset) < 0)
 			return;
@@ -109,12 +110,15 @@ static int mirror(struct bv_transfer *t, uint64_t offset, size_t put)
 {
 	struct bv_disk *disk = t->disk;
 	const struct bv_request *request = t->request;
-	uint64_t end = offset + put;
+	uint64_t end = offset + put, clock;
 	int result;
 
-	if (!disk->shadow_writable || bv_fd_learn(request->fd) != disk)
+	if (!disk->shadow_writable ||
+	    (!t->late && bv_fd_learn(request->fd) != disk))
 		return leave_unknown(disk, offset, end);
+	clock = bv_late_clock();
 	result = bv_shadow_write(disk, t->bytes, put, offset);
+	bv_late_took(clock);
 	if (end > atomic_load(&disk->state->size))
 		bv_disk_resized(disk, end);
 	if (result < 0)
@@ -139,6 +143,10 @@ ssize_t bv_transfer_put(struct bv_transfer *t, size_t n, uint64_t offset)
 				     (ssize_t)t->total);
 	if (put <= 0)
 		return put;
+	if (t->late) {
+		bv_transfer_keep(t, (size_t)put);
+		return put;
+	}
 	result = mirror(t, offset, (size_t)put);
 	t->fails = result < 0;
 	return t->fails ? result : put;
@@ -168,9 +176,41 @@ static ssize_t write_pieces(struct bv_transfer *t)
 	return (ssize_t)done;
 }
 
+/* On a thread of the pool. */
+static void finish_late(struct bv_late *late)
+{
+	struct bv_request request;
+	struct bv_transfer t;
+	size_t done = 0;
+	int result = 0;
+
+	if (!bv_transfer_resume(&t, &request, late))
+		result = bv_fail_shadow(late->range.disk, BV_OP_WRITE, late->call,
+					late->fd, late->offset, late->done,
+					-ENOMEM);
+	while (result == 0 && done < late->done) {
+		size_t n = late->done - done < BV_PIECE ? late->done - done
+							: BV_PIECE;
+
+		t.bytes = late->bytes + done;
+		result = mirror(&t, late->offset + done, n);
+		done += n;
+	}
+	if (result < 0)
+		bv_late_wrong();
+}
+
+/* What lengthens the file, others wait for in any case. */
+static bool may_be_late(const struct bv_transfer *t)
+{
+	return t->disk->shadow_writable &&
+	       t->offset + t->total <= atomic_load(&t->disk->state->size);
+}
+
 static ssize_t write_range(struct bv_transfer *t)
 {
 	bool append = appends(t->disk, t->request);
+	uint64_t done;
 	ssize_t result;
 
 	/* The kernel refuses these before it moves a byte. */
@@ -184,10 +224,15 @@ static ssize_t write_range(struct bv_transfer *t)
 	}
 	if (take_range(t, append) < 0)
 		return bv_transfer_stuck(t->disk, t->request->call);
+	if (may_be_late(t))
+		bv_transfer_begin_late(t, BV_OP_WRITE, finish_late);
 	result = write_pieces(t);
 	if (result >= 0)
 		bv_transfer_done(t->disk, true, (size_t)result);
 	bv_history_add(t->disk, BV_OP_WRITE, t->offset, t->total, result);
+	done = t->late ? t->late->done : 0;
+	if (t->late && !bv_transfer_end_late(t) && done > 0)
+		leave_unknown(t->disk, t->offset, t->offset + done);
 	return result;
 }
 

@@ -32,6 +32,11 @@ int bv_buffer_start(void);
 struct bv_buffer *bv_buffer_get(void);
 void bv_buffer_put(struct bv_buffer *buffer);
 
+/* One for a thread of ours that carries out operations of others: their callers
+ * may have all those above while they wait for it. Made when it is first asked
+ * for, and never given back. NULL: there is no memory. */
+struct bv_buffer *bv_buffer_own(void);
+
 /* Gives back what the calling thread has: it left by a longjmp. */
 void bv_buffer_abandon(void);
 

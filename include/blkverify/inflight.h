@@ -71,6 +71,12 @@ int bv_inflight_take(struct bv_disk *disk, const struct bv_claim *claim,
 
 void bv_inflight_drop(struct bv_hold *hold);
 
+/* The hold goes on in the name of thread tid of this process, which must live,
+ * and then of the calling one: an operation whose caller has gone on is no
+ * longer his, and what he does next waits for it. */
+void bv_inflight_give(struct bv_hold *hold, int tid);
+void bv_inflight_own(struct bv_hold *hold);
+
 /* Did a signal handler of this thread work on a conflicting range while we
  * had it? Reading clears it. */
 bool bv_inflight_disturbed(struct bv_hold *hold);

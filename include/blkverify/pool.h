@@ -9,25 +9,49 @@
 #ifndef BLKVERIFY_POOL_H
 #define BLKVERIFY_POOL_H
 
+#include <stdatomic.h>
+#include <stdint.h>
+
 struct bv_job {
 	struct bv_job *next;         /* the pool's */
 	void (*run)(struct bv_job *job);  /* may free or reuse the job */
 };
 
-/* Most threads; 0: as many as suit operations that block, 8. Start only. */
-void bv_pool_start(unsigned threads);
+/* The fields are pool.c's. Statically allocated: zero is an idle one. */
+struct bv_pool {
+	unsigned most;
+
+	/* Submitted, last first: pushed without a lock, so that a signal
+	 * handler may submit. */
+	_Atomic(struct bv_job *) incoming;
+
+	/* Taken from incoming and turned round; only by who holds taking. */
+	struct bv_job *waiting;
+	_Atomic uint32_t taking;
+
+	_Atomic uint32_t submitted;  /* futex of idle threads */
+	_Atomic uint32_t finished;   /* futex of those who drain */
+	_Atomic uint32_t draining;
+	atomic_uint threads, idle;
+};
+
+/* Requests that a program gave to Linux AIO, POSIX AIO or io_uring. */
+extern struct bv_pool bv_requests;
+
+/* Most threads. Start only. */
+void bv_pool_start(struct bv_pool *pool, unsigned threads);
 
 /* Hands a job over. Returns 0, or a negative errno when there is no thread
  * and none can be made: then the job is still the caller's. Lock-free but
  * for the making of threads. */
-int bv_pool_submit(struct bv_job *job);
+int bv_pool_submit(struct bv_pool *pool, struct bv_job *job);
 
 /* Waits until no job is left; where others keep submitting, at least for as
  * many as there were, and two seconds more. Not from a job. */
-void bv_pool_drain(void);
+void bv_pool_drain(struct bv_pool *pool);
 
 /* In the child after fork: the threads are not there, and what was queued is
  * the parent's to do. */
-void bv_pool_forked(void);
+void bv_pool_forked(struct bv_pool *pool);
 
 #endif

@@ -31,6 +31,7 @@ struct bv_mismatch {
 	const char *call;             /* the function: "pread64" */
 	int fd;
 	int pid, tid;                 /* who made the request */
+	uint64_t time;                /* when: nanoseconds since 1970; 0: now */
 	uint64_t offset, length;      /* bytes, the whole request; SIZE says
 	                               * the whole disk instead */
 	unsigned sector_size;         /* bytes */

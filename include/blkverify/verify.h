@@ -83,7 +83,8 @@ int bv_change_blindly(struct bv_disk *disk, const struct bv_change *change);
 void bv_change_lasting(struct bv_disk *disk, uint64_t offset, uint64_t length);
 
 /* fsync(2) and its kin: result is what the real call returned, 0 or a
- * negative errno. Only the target is flushed. */
+ * negative errno. Only the target is flushed. In pool mode it is a barrier, and
+ * may fail with what was found wrong since the last one. */
 int bv_flush(struct bv_disk *disk, const char *call, int fd, int result);
 
 #endif
