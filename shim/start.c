@@ -185,7 +185,7 @@ static void end(void *unused)
 	if (config.stats)
 		fflush(NULL);
 	bv_memory_flush_all("exit");
-	bv_late_settle();
+	bv_late_end();
 	bv_policy_stats();
 }
 

@@ -103,7 +103,7 @@ static void leave(void)
 		return;
 	bv_pool_drain(&bv_requests);
 	bv_memory_flush_all("exit");
-	bv_late_settle();
+	bv_late_end();
 	bv_policy_stats();
 }
 

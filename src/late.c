@@ -23,7 +23,7 @@
 #define WORTH 15000
 
 static struct bv_pool workers;
-static bool on;
+static atomic_bool on;
 
 /* Copies live in whole pages of one mapping; a bit a page. */
 static struct {
@@ -272,6 +272,10 @@ void bv_late_cancel(struct bv_late *l)
 
 void bv_late_submit(struct bv_late *l, struct bv_hold *range)
 {
+	/* A handler that came in here would wait for a range that nobody is
+	 * about to give back. */
+	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+
 	l->range = *range;
 	range->slot = -1;
 	bv_inflight_give(&l->range, (int)atomic_load(&agent));
@@ -280,6 +284,7 @@ void bv_late_submit(struct bv_late *l, struct bv_hold *range)
 	atomic_store(&l->sequence, atomic_fetch_add(&submitted, 1) + 1);
 	/* There is a thread: the agent. */
 	bv_pool_submit(&workers, &l->job);
+	raw_sigmask(mask);
 }
 
 /* ---- barriers ---- */
@@ -311,6 +316,12 @@ void bv_late_settle(void)
 		raw_futex_wait(&ended, seen, NULL);
 	}
 	atomic_fetch_sub(&draining, 1);
+}
+
+void bv_late_end(void)
+{
+	atomic_store(&on, false);
+	bv_late_settle();
 }
 
 int bv_late_drain(void)
@@ -350,7 +361,7 @@ void bv_late_took(uint64_t since)
 
 void bv_late_forked(void)
 {
-	if (!on)
+	if (!arena.base)
 		return;
 	bv_pool_forked(&workers);
 	for (uint64_t word = 0; word <= arena.pages / 64; word++)

@@ -148,6 +148,11 @@ int bv_policy_mismatch(struct bv_disk *disk, struct bv_mismatch *m)
 	return act();
 }
 
+bool bv_policy_fails_calls(void)
+{
+	return on_mismatch == BV_MISMATCH_EIO;
+}
+
 bool bv_policy_is_io_failure(int error)
 {
 	switch (error) {

@@ -318,7 +318,8 @@ static ssize_t read_range(struct bv_transfer *t)
 		return bv_transfer_read(t, t->total, t->offset);
 	if (take_range(t) < 0)
 		return bv_transfer_stuck(t->disk, t->request->call);
-	bv_transfer_begin_late(t, BV_OP_READ, finish_late);
+	if (!bv_policy_fails_calls())
+		bv_transfer_begin_late(t, BV_OP_READ, finish_late);
 	result = read_pieces(t);
 	if (result >= 0)
 		bv_transfer_done(t->disk, false, (size_t)result);

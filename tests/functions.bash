@@ -74,7 +74,7 @@ attach_loop() {
 # shim CMD...: runs CMD under the shim with TARGET and SHADOW. BLKVERIFY_TARGET, BLKVERIFY_SHADOW set by the test win.
 shim() {
 	env LD_PRELOAD="$BLK_LIB" BLKVERIFY_TARGET="${BLKVERIFY_TARGET-$TARGET}" \
-		BLKVERIFY_SHADOW="${BLKVERIFY_SHADOW-$SHADOW}" "$@"
+		BLKVERIFY_SHADOW="${BLKVERIFY_SHADOW-$SHADOW}" ${BLK_MODE:+BLKVERIFY_MODE=$BLK_MODE} "$@"
 }
 
 # need_client NAME: skips where that client was not built (no libaio, no liburing).

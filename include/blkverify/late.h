@@ -70,6 +70,10 @@ int bv_late_drain(void);
 /* The same for a caller that cannot pass an error on: it stays for the next. */
 void bv_late_settle(void);
 
+/* The process ends: the same, and nothing is late any more. libc flushes its
+ * streams after the last destructor, and then nobody waits. */
+void bv_late_end(void);
+
 /* One that was handed over was found wrong, and the next barrier is to fail. */
 void bv_late_wrong(void);
 

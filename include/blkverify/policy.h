@@ -23,6 +23,10 @@ void bv_policy_start(const struct bv_config *config);
  * report at a time in a process. */
 int bv_policy_mismatch(struct bv_disk *disk, struct bv_mismatch *m);
 
+/* Does a mismatch fail the call that found it (BLKVERIFY_ON_MISMATCH=eio)? Such
+ * a call has to wait. */
+bool bv_policy_fails_calls(void);
+
 /* Is this a failure of the target's storage, rather than of the call? error
  * is positive. */
 bool bv_policy_is_io_failure(int error);
