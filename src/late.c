@@ -14,10 +14,12 @@
 /* As many as there may be ranges held (BV_SLOTS), and no more. */
 #define MOST 1024
 
-/* A build for tests hands over whatever it can. */
+/* A build for tests sets it. */
 #ifndef BV_LATE_ALWAYS
-#define BV_LATE_ALWAYS 0
+#define BV_LATE_ALWAYS false
 #endif
+
+bool bv_late_always = BV_LATE_ALWAYS;
 
 /* What handing over costs, by and large: a copy, a wake-up, cold caches. */
 #define WORTH 15000
@@ -234,8 +236,7 @@ static void become_agent(struct bv_job *job)
 
 static atomic_flag begun = ATOMIC_FLAG_INIT;
 
-/* Is there a thread for it? Asked until there is. */
-static bool is_ready(void)
+bool bv_late_ready(void)
 {
 	static struct bv_job first;
 
@@ -251,7 +252,7 @@ static bool is_ready(void)
 
 static bool is_worth_it(void)
 {
-	return BV_LATE_ALWAYS || atomic_load(&bv_late_pending) > 0 ||
+	return bv_late_always || atomic_load(&bv_late_pending) > 0 ||
 	       atomic_load_explicit(&usual, memory_order_relaxed) > WORTH;
 }
 
@@ -260,7 +261,8 @@ struct bv_late *bv_late_begin(const struct bv_hold *range, uint64_t length)
 	/* A signal handler inside an operation has ranges that are not its
 	 * own to give away. */
 	if (!on || range->nested || bv_thread.depth > 1 || length == 0 ||
-	    pages_of(length) > arena.pages / 4 || !is_worth_it() || !is_ready())
+	    pages_of(length) > arena.pages / 4 || !is_worth_it() ||
+	    !bv_late_ready())
 		return NULL;
 	return wait_for_room(length);
 }

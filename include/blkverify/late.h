@@ -48,8 +48,15 @@ struct bv_late {
 /* Is anything late at all? One load. */
 extern _Atomic uint32_t bv_late_pending;
 
+/* For tests: hand over whatever can be, however fast the shadow is. */
+extern bool bv_late_always;
+
 /* Reserves room. Returns 0 or a negative errno; sync mode: 0. Start only. */
 int bv_late_start(const struct bv_config *config);
+
+/* Is there a thread to hand over to? Has one made; until it is there, nothing is
+ * late. */
+bool bv_late_ready(void);
 
 /* Room for an operation of that many bytes, or NULL: it is to be done at once.
  * Waits while the queue is full. The caller holds the range exclusively where

@@ -41,6 +41,7 @@
 #include <blkverify/fdmap.h>
 #include <blkverify/history.h>
 #include <blkverify/inflight.h>
+#include <blkverify/late.h>
 #include <blkverify/log.h>
 #include <blkverify/own.h>
 #include <blkverify/policy.h>
@@ -291,6 +292,8 @@ static inline int pair_start(struct bv_text *why)
 		abort();
 	bv_fd_forget_range(0, BV_FDMAP_ROOM - 1);
 	text_clear(why);
+	if (bv_late_start(&pair.config) < 0)
+		abort();
 	if (bv_disk_start(&pair.config, why) < 0)
 		return -1;
 	pair.fd = open(pair.target, O_RDWR);
@@ -301,6 +304,7 @@ static inline int pair_start(struct bv_text *why)
  * leaves the parent's alone. */
 static inline void pair_stop(void)
 {
+	bv_late_end();
 	for (unsigned i = 0; i < BV_MAX_PAIRS; i++) {
 		struct bv_disk *disk = &bv_disk[i];
 
@@ -426,6 +430,7 @@ static inline pid_t pair_fork(void)
 		return pid;
 	bv_thread_forked();
 	bv_policy_forked();
+	bv_late_forked();
 	/* cmocka's handlers would report for a runner that is not here. */
 	signal(SIGSEGV, SIG_DFL);
 	signal(SIGBUS, SIG_DFL);
