@@ -12,6 +12,14 @@ export LC_ALL=C
 : "${BLK_LIB:?is not set: make check sets it}" "${BLK_SNIPPETS:?is not set: make check sets it}"
 : "${BLK_SRCDIR:=${BATS_TEST_DIRNAME%/tests}}"
 PATH="$BLK_SNIPPETS:$PATH"
+# the same suites once more, in the other mode; see Makefile.am
+BLK_MODE=
+case $BATS_TEST_DIRNAME in
+*/pool)
+	BLK_MODE=pool
+	BLK_LIB=$BLK_BUILDDIR/late/libblkverify.so
+	;;
+esac
 # what the caller's shell may hold would change every test
 unset LD_PRELOAD "${!BLKVERIFY_@}"
 # expected crashes leave no core files behind

@@ -101,13 +101,6 @@ only_shim_lines() {
 
 # ---- the five actions ----
 
-@test "abort: before the program sees a byte" {
-	damage_shadow 600
-	run shim diskio open "$TARGET" r read 0 512 say before read 512 512 say after
-	assert_mismatch read 1 600
-	[[ $output == *before* && $output != *after* && $(grep -c '^read = ' <<<"$output") = 1 ]]
-}
-
 @test "exit: status 1 at once" {
 	damage_shadow 600
 	BLKVERIFY_ON_MISMATCH=exit run shim diskio open "$TARGET" r read 512 512 say after
