@@ -261,10 +261,11 @@ struct bv_late *bv_late_begin(const struct bv_hold *range, uint64_t length)
 	/* A signal handler inside an operation has ranges that are not its
 	 * own to give away. */
 	if (!on || range->nested || bv_thread.depth > 1 || length == 0 ||
-	    pages_of(length) > arena.pages / 4 || !is_worth_it() ||
-	    !bv_late_ready())
+	    pages_of(length) > arena.pages / 4 || !is_worth_it())
 		return NULL;
-	return wait_for_room(length);
+	while (bv_late_always && !bv_late_ready())
+		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	return bv_late_ready() ? wait_for_room(length) : NULL;
 }
 
 void bv_late_cancel(struct bv_late *l)
