@@ -82,8 +82,8 @@ static void test_inert_is_still_checked(void **state)
 	    "BLKVERIFY_SHADOW=/a");
 	bad("BLKVERIFY_STATS=2: not 0 or 1", "BLKVERIFY_STATS=2");
 	bad("BLKVERIFY_SHADOW=/a:: path 2 is empty", "BLKVERIFY_SHADOW=/a:");
-	bad("BLKVERIFY_MODE=pool: not in this version, use sync",
-	    "BLKVERIFY_MODE=pool");
+	bad("BLKVERIFY_REPORT=/r: not in this version, leave it unset",
+	    "BLKVERIFY_REPORT=/r");
 	bad("BLKVERIFY_TARGT: unknown variable, did you mean "
 	    "BLKVERIFY_TARGET?", "BLKVERIFY_TARGT=/x");
 }
@@ -294,6 +294,7 @@ static void test_words(void **state)
 {
 	(void)state;
 	word_is("MODE", "sync", mode, BV_MODE_SYNC);
+	word_is("MODE", "pool", mode, BV_MODE_POOL);
 	word_is("ON_MISMATCH", "abort", on_mismatch, BV_MISMATCH_ABORT);
 	word_is("ON_MISMATCH", "exit", on_mismatch, BV_MISMATCH_EXIT);
 	word_is("ON_MISMATCH", "eio", on_mismatch, BV_MISMATCH_EIO);
@@ -348,8 +349,6 @@ static void test_bad_booleans(void **state)
 static void test_not_yet(void **state)
 {
 	(void)state;
-	bad("BLKVERIFY_MODE=pool: not in this version, use sync",
-	    PAIR, "BLKVERIFY_MODE=pool");
 	bad("BLKVERIFY_TRAP=1: not in this version, use 0",
 	    PAIR, "BLKVERIFY_TRAP=1");
 	bad("BLKVERIFY_REPORT=/r: not in this version, leave it unset",
