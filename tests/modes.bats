@@ -18,7 +18,8 @@ slow_shadow() {
 		--blockdev driver=throttle,node-name=disk,throttle-group=slow,file=below \
 		--export "type=fuse,id=out,node-name=disk,mountpoint=$SHADOW,writable=on" \
 		>"$BATS_TEST_TMPDIR/daemon.out" 2>&1 3>&- &
-	DAEMONS+=("$!")
+	DAEMON=$!
+	DAEMONS+=("$DAEMON")
 	until_true 10 mounted_at "$SHADOW"
 }
 
@@ -37,14 +38,23 @@ late() { BLK_LIB=$LATE_LIB BLKVERIFY_MODE=pool shim "$@"; }
 	[[ $output == *before* && $output != *after* && $(grep -c '^read = ' <<<"$output") = 1 ]]
 }
 
-# at_barrier STEP...: after a wrong byte was read, the program does not get past these
+# at_barrier STEP: the shadow stands still once the program has started; it reads a wrong byte, goes on, and does not
+# get past that step before the byte is found
 at_barrier() {
-	# the next read is a slow one again
+	# so that it has to be asked for
 	dd of="$SHADOW" oflag=nocache conv=notrunc,fdatasync count=0 status=none
-	run late diskio open "$TARGET" rw read 0 512 read 8192 512 say before "$@" say after
-	assert_mismatch read 16 8200
-	[[ $output == *before* ]] || fail_with "the reader waited"
-	[[ $output != *after* ]] || fail_with "got past: $*"
+	BLK_LIB=$LATE_LIB BLKVERIFY_MODE=pool background_shim diskio open "$TARGET" rw say started sleep 1500 \
+		read 8192 512 say before "$1" say after
+	until_true 10 background_says started
+	kill -STOP "$DAEMON"
+	until_true 10 background_says before
+	sleep 0.3
+	lacks after "$BATS_TEST_TMPDIR/background.out"
+	kill -CONT "$DAEMON"
+	wait_for_background
+	assert_status 134
+	lacks '^after' "$BATS_TEST_TMPDIR/background.out"
+	grep -q '^blkverify: read sector_num=16 nb_sectors=1 contents mismatch in sector 16 at offset 8200$' <<<"$output"
 }
 
 @test "pool: every barrier waits for what was read before it" {
@@ -53,10 +63,10 @@ at_barrier() {
 	slow_shadow
 	at_barrier sync
 	at_barrier close
-	end_process "${DAEMONS[0]}"
+	end_process "$DAEMON"
 	damage "$FLAT" 8200
 	mv "$FLAT" "$SHADOW"
-	run late diskio open "$TARGET" rw read 0 512 read 8192 512 sync say after
+	run late diskio open "$TARGET" rw read 8192 512 sync say after
 	assert_clean
 }
 
