@@ -290,7 +290,7 @@ static atomic_uint lending;
 
 static raw_sigset lock(void)
 {
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+	raw_sigset mask = raw_block_signals();
 
 	while (atomic_exchange(&lending, 1))
 		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);

@@ -12,7 +12,7 @@
 
 static inline raw_sigset lock_take(_Atomic uint32_t *lock)
 {
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+	raw_sigset mask = raw_block_signals();
 
 	while (atomic_exchange_explicit(lock, 1, memory_order_acquire))
 		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <blkverify/own.h>
+#include <blkverify/thread.h>
 
 #include "lock.h"
 #include "ring.h"
@@ -43,11 +44,13 @@ static void *forward(void *argument)
 	struct ring *ring = argument;
 	uint64_t number;
 
+	bv_thread_begins();
 	while (atomic_load(&ring->forwarder) == 1) {
 		raw_read(ring->ended, &number, sizeof(number));
 		if (atomic_load(&ring->forwarder) == 1)
 			ring_harvest(ring);
 	}
+	bv_thread_ends();
 	atomic_store(&ring->forwarder, 0);
 	return NULL;
 }
@@ -77,7 +80,9 @@ static int start_thread(struct ring *ring)
 	pthread_attr_setstacksize(&attributes, 256u * 1024);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	atomic_store(&ring->forwarder, 1);
+	bv_thread.inside = true;
 	result = pthread_create(&thread, &attributes, forward, ring);
+	bv_thread.inside = false;
 	if (result)
 		atomic_store(&ring->forwarder, 0);
 	pthread_attr_destroy(&attributes);

@@ -365,7 +365,7 @@ long bv_ring_submit(void *context, long count, struct iocb **list)
 	/* No signal handler and no cancellation in the middle, as in the
 	 * kernel: it would leave a request that nobody ends. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	mask = raw_sigmask(RAW_SIGNALS_ALL);
+	mask = raw_block_signals();
 	result = submit_all(ring, count, list, mask);
 	raw_sigmask(mask);
 	ring_leave(ring);

@@ -18,7 +18,7 @@ uint64_t bv_stacked_enter(void)
 
 	if (!interposed)
 		return 0;
-	mask = raw_sigmask(RAW_SIGNALS_ALL);
+	mask = raw_block_signals();
 	bv_thread.inside = true;
 	return mask;
 }

@@ -325,7 +325,7 @@ static int pass_slot(struct bv_hold *hold, int index,
 		/* A handler that ran now would find an operation that has a
 		 * place in the queue but not the range. */
 		if (!*masked)
-			*mask = raw_sigmask(RAW_SIGNALS_ALL);
+			*mask = raw_block_signals();
 		*masked = true;
 		wait_release(disk, index, &view);
 	}

@@ -62,7 +62,7 @@ static _Atomic uint32_t changing;
 
 static raw_sigset begin_change(void)
 {
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+	raw_sigset mask = raw_block_signals();
 
 	while (atomic_exchange_explicit(&changing, 1, memory_order_acquire))
 		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);

@@ -25,7 +25,7 @@ static _Atomic uint32_t saying;
 
 static raw_sigset begin_saying(void)
 {
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+	raw_sigset mask = raw_block_signals();
 
 	while (atomic_exchange(&saying, 1))
 		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
@@ -52,18 +52,14 @@ void bv_policy_start(const struct bv_config *config)
  * it. */
 static void __attribute__((noreturn)) die(void)
 {
-	struct {
-		void (*handler)(int);
-		unsigned long flags;
-		void (*restorer)(void);
-		uint64_t mask;
-	} standard = { .handler = SIG_DFL };
+	struct raw_sigaction standard = { 0 };  /* SIG_DFL */
 	int tid = raw_gettid(), pid = raw_getpid();
 
-	raw_sigmask(~RAW_SIGNAL(SIGABRT));
+	/* A handler of the program's may come to run. */
+	raw_block_signals();
+	raw_unblock_signal(SIGABRT);
 	raw_tgkill(pid, tid, SIGABRT);
-	raw_call(SYS_rt_sigaction, SIGABRT, (long)&standard, 0,
-		 sizeof(raw_sigset), 0, 0);
+	raw_sigaction(SIGABRT, &standard, NULL);
 	raw_tgkill(pid, tid, SIGABRT);
 	raw_exit(127);
 }
@@ -221,7 +217,9 @@ void bv_policy_count_unverified(struct bv_disk *disk)
 	atomic_fetch_add(&disk->state->unverified, 1);
 }
 
-int bv_policy_unverified(struct bv_disk *disk, const char *call, int refusal)
+/* May not return. */
+static int say_unverified(struct bv_disk *disk, const char *call, int refusal,
+			  bool through)
 {
 	static struct bv_text line;
 	raw_sigset mask = begin_saying();
@@ -230,8 +228,7 @@ int bv_policy_unverified(struct bv_disk *disk, const char *call, int refusal)
 	atomic_store(&disk->opened, true);
 	text_clear(&line);
 	text_add(&line, call);
-	text_add(&line, on_unverified == BV_UNVERIFIED_WARN ?
-				" let through unverified: " : " refused: ");
+	text_add(&line, through ? " let through unverified: " : " refused: ");
 	text_quoted(&line, disk->target);
 	if (refusal == -EROFS && !disk->shadow_writable) {
 		text_add(&line, ": its shadow ");
@@ -240,7 +237,7 @@ int bv_policy_unverified(struct bv_disk *disk, const char *call, int refusal)
 	} else {
 		text_add(&line, ": cannot be verified");
 	}
-	if (on_unverified == BV_UNVERIFIED_REFUSE) {
+	if (!through && on_unverified != BV_UNVERIFIED_ABORT) {
 		text_add(&line, ", fails with ");
 		text_errno(&line, -refusal);
 	}
@@ -248,7 +245,18 @@ int bv_policy_unverified(struct bv_disk *disk, const char *call, int refusal)
 	end_saying(mask);
 	if (on_unverified == BV_UNVERIFIED_ABORT)
 		die();
-	return on_unverified == BV_UNVERIFIED_WARN ? 0 : refusal;
+	return through ? 0 : refusal;
+}
+
+int bv_policy_unverified(struct bv_disk *disk, const char *call, int refusal)
+{
+	return say_unverified(disk, call, refusal,
+			      on_unverified == BV_UNVERIFIED_WARN);
+}
+
+int bv_policy_impossible(struct bv_disk *disk, const char *call, int refusal)
+{
+	return say_unverified(disk, call, refusal, false);
 }
 
 void bv_policy_fatal(const struct bv_text *why)

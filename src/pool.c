@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <blkverify/pool.h>
+#include <blkverify/thread.h>
 
 #include "raw.h"
 
@@ -68,6 +69,7 @@ static void *work(void *argument)
 {
 	struct bv_pool *pool = argument;
 
+	bv_thread_begins();
 	for (;;) {
 		uint32_t seen = atomic_load(&pool->submitted);
 		struct bv_job *job = next_job(pool);
@@ -98,8 +100,10 @@ static int make_thread(struct bv_pool *pool)
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	mask = raw_sigmask(RAW_SIGNALS_ALL);
+	mask = raw_block_signals();
+	bv_thread.inside = true;
 	result = pthread_create(&thread, &attributes, work, pool);
+	bv_thread.inside = false;
 	raw_sigmask(mask);
 	pthread_attr_destroy(&attributes);
 	if (result)

@@ -173,8 +173,43 @@ static inline raw_sigset raw_sigmask(raw_sigset set)
 	return old;
 }
 
-#define RAW_SIGNALS_ALL (~(raw_sigset)0)
 #define RAW_SIGNAL(number) ((raw_sigset)1 << ((number) - 1))
+
+/* Blocks all signals but SIGSYS, which is left as it is: the kernel ends who
+ * blocks it and makes a system call that is trapped. Returns the former mask,
+ * for raw_sigmask. */
+static inline raw_sigset raw_block_signals(void)
+{
+	const raw_sigset set = ~RAW_SIGNAL(SIGSYS);
+	raw_sigset old = 0;
+
+	raw_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&set, (long)&old,
+		 sizeof(set), 0, 0);
+	return old;
+}
+
+static inline void raw_unblock_signal(int number)
+{
+	const raw_sigset set = RAW_SIGNAL(number);
+
+	raw_call(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&set, 0, sizeof(set), 0,
+		 0);
+}
+
+/* The kernel's struct sigaction. */
+struct raw_sigaction {
+	void *handler;
+	unsigned long flags;
+	void *restorer;
+	raw_sigset mask;
+};
+
+static inline int raw_sigaction(int number, const struct raw_sigaction *action,
+				struct raw_sigaction *former)
+{
+	return (int)raw_call(SYS_rt_sigaction, number, (long)action,
+			     (long)former, sizeof(raw_sigset), 0, 0);
+}
 
 static inline int raw_ioctl(int fd, unsigned long request, void *argument)
 {

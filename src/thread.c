@@ -1,5 +1,7 @@
 /* thread: see include/blkverify/thread.h. */
 #include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
 
 #include <blkverify/buffer.h>
 #include <blkverify/inflight.h>
@@ -17,22 +19,68 @@ int bv_thread_tid(void)
 	return bv_thread.tid;
 }
 
+#define OWN_THREADS 512
+
+/* Their ids; 0: free. */
+static _Atomic int own[OWN_THREADS];
+
+static bool replace(int former, int now)
+{
+	for (size_t i = 0; i < OWN_THREADS; i++) {
+		int expected = former;
+
+		if (atomic_compare_exchange_strong(&own[i], &expected, now))
+			return true;
+	}
+	return false;
+}
+
+void bv_thread_begins(void)
+{
+	replace(0, bv_thread_tid());
+}
+
+void bv_thread_ends(void)
+{
+	replace(bv_thread_tid(), 0);
+}
+
+bool bv_thread_is_own(int tid)
+{
+	for (size_t i = 0; i < OWN_THREADS; i++)
+		if (atomic_load_explicit(&own[i], memory_order_relaxed) == tid)
+			return true;
+	return false;
+}
+
 void bv_thread_forked(void)
 {
 	bv_thread.tid = 0;
 	bv_pid = raw_getpid();
+	for (size_t i = 0; i < OWN_THREADS; i++)
+		atomic_store(&own[i], 0);
 	bv_buffer_forked();
+}
+
+static bool is_aside(uintptr_t frame)
+{
+	return frame - bv_thread.aside < BV_ASIDE;
 }
 
 /* An operation that a signal handler interrupted has its frame above the
  * handler's; one whose frame is not above ours was left by a longjmp. On an
- * alternate signal stack addresses say nothing. */
+ * alternate signal stack addresses say nothing, and on a stack aside none but
+ * its own. From there a handler goes to no other stack but an alternate one. */
 static bool left_behind(uintptr_t frame)
 {
 	stack_t stack = { .ss_flags = 0 };
 
-	if (frame < bv_thread.frame)
+	if (is_aside(frame) != is_aside(bv_thread.frame)) {
+		if (is_aside(frame))
+			return false;
+	} else if (frame < bv_thread.frame) {
 		return false;
+	}
 	raw_call(SYS_sigaltstack, 0, (long)&stack, 0, 0, 0, 0);
 	return !(stack.ss_flags & SS_ONSTACK);
 }

@@ -219,7 +219,7 @@ static void change(struct bv_disk *disk, struct bv_extent range,
 		.space = BV_SPACE_TABLE, .exclusive = true, .start = 0, .end = 1,
 	};
 	struct bv_state *state = disk->state;
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+	raw_sigset mask = raw_block_signals();
 	struct bv_hold hold;
 	uint32_t generation;
 	struct bv_unknown_table *to;

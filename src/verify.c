@@ -42,7 +42,7 @@ static enum bv_persistence look_again(struct bv_transfer *t, uint64_t start,
 	static _Atomic int busy;
 	uint64_t window = difference & ~(uint64_t)(WINDOW - 1);
 	enum bv_persistence result = BV_UNTOLD;
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+	raw_sigset mask = raw_block_signals();
 	ssize_t got;
 
 	while (atomic_exchange(&busy, 1))

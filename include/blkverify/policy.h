@@ -40,6 +40,9 @@ bool bv_policy_reports_errors(void);
  * range unknown. */
 int bv_policy_unverified(struct bv_disk *disk, const char *call, int refusal);
 
+/* The same of what cannot be let through either: returns refusal. */
+int bv_policy_impossible(struct bv_disk *disk, const char *call, int refusal);
+
 /* Another process has disk's target mapped, and its memory cannot be had:
  * what it shows is no longer what the target has. Says so, once. */
 void bv_policy_apart(struct bv_disk *disk);

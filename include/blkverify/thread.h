@@ -17,7 +17,13 @@ struct bv_thread {
 	uintptr_t frame;             /* stack address of the outermost one */
 	bool inside;                 /* in a call of the engine's own that may
 	                                come back through a wrapper */
+	uintptr_t aside;             /* lowest address of a stack beside the
+	                                thread's own, on which operations may
+	                                run, too; 0: there is none */
 };
+
+/* Bytes of such a stack. */
+#define BV_ASIDE (128u * 1024)
 
 extern __thread struct bv_thread bv_thread
 	__attribute__((tls_model("initial-exec")));
@@ -33,6 +39,13 @@ int bv_thread_tid(void);
  * was left by a longjmp, and clears up after it. */
 void bv_thread_enter(void);
 void bv_thread_leave(void);
+
+/* The calling thread begins, or ends, to be one of the shim's own: it runs no
+ * code of the program's. Where there are more than can be remembered, it is
+ * taken for one of the program's. */
+void bv_thread_begins(void);
+void bv_thread_ends(void);
+bool bv_thread_is_own(int tid);
 
 /* In the child after fork: another process, one thread. */
 void bv_thread_forked(void);
