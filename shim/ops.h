@@ -145,7 +145,30 @@ int op_uring_register_restrictions(const char *call, struct io_uring *ring, void
 int bv_uring_register(const char *call, unsigned fd, unsigned code, const void *argument, unsigned count);   /* likewise */
 
 /* wrap_syscall.c */
+bool bv_syscall(long number, const long w[6], long *result);   /* true: it has a meaning here, and is done */
 long op_syscall(const char *call, long number, long a, long b, long c, long d, long e, long f);
+
+/* wrap_signal.c */
+bool bv_signal_syscall(long number, const long w[6], long *result);
+int op_sigaction(const char *call, int (*real)(int, const struct sigaction *, struct sigaction *), int number, const struct sigaction *action, struct sigaction *former);
+sighandler_t op_signal(const char *call, sighandler_t (*real)(int, sighandler_t), int flags, int number, sighandler_t handler);
+int op_sigprocmask(const char *call, int (*real)(int, const sigset_t *, sigset_t *), int how, const sigset_t *set, sigset_t *former);
+int op_sigmask_bits(const char *call, int (*real)(int), int how, int mask);
+int op_sighold(const char *call, int (*real)(int), int how, int number);
+int op_sigignore(const char *call, int number);
+sighandler_t op_sigset(const char *call, int number, sighandler_t disposition);
+int op_sigpause(const char *call, int (*real)(int), int mask);
+int op_sigsuspend(const char *call, int (*real)(const sigset_t *), const sigset_t *mask);
+int op_ppoll(const char *call, struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask);
+int op_ppoll_chk(const char *call, struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t size);
+int op_pselect(const char *call, int count, fd_set *in, fd_set *out, fd_set *exceptional, const struct timespec *timeout, const sigset_t *mask);
+int op_epoll_pwait(const char *call, int fd, struct epoll_event *events, int most, int timeout, const sigset_t *mask);
+int op_epoll_pwait2(const char *call, int fd, struct epoll_event *events, int most, const struct timespec *timeout, const sigset_t *mask);
+int op_prctl(const char *call, int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+
+/* wrap_thread.c */
+int op_pthread_create(const char *call, pthread_t *thread, const pthread_attr_t *attributes, void *(*function)(void *), void *argument);
+int op_thrd_create(const char *call, thrd_t *thread, int (*function)(void *), void *argument);
 
 /* wrap_exec.c */
 int op_exec(const char *call, const char *path, char *const argv[], char *const envp[]);
@@ -163,6 +186,7 @@ void *op_dlmopen(const char *call, Lmid_t namespace, const char *path, int flags
 /* wrap_proc.c */
 void op_longjmp(const char *call, void (*real)(struct __jmp_buf_tag *, int), struct __jmp_buf_tag *env, int value) __attribute__((noreturn));
 void bv_child_begun(void);   /* in the child of any kind of fork */
+void bv_leave(void);         /* the process is about to end */
 pid_t op__Fork(const char *call);
 int op_clone(const char *call, int (*entry)(void *), void *stack, int flags, void *argument, void *parent, void *tls, void *child);
 int op_unshare(const char *call, int flags);

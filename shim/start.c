@@ -31,6 +31,7 @@
 #include "stream.h"
 #include "wrap_dl.h"
 #include "task.h"
+#include "trap.h"
 #include "uring.h"
 
 /* As many as suit operations that block. */
@@ -235,6 +236,20 @@ bool bv_has_started(void)
 	return atomic_load(&phase) == STARTED;
 }
 
+/* A verifier that looks away from such calls must not look like one that does
+ * not. */
+static void start_trap(void)
+{
+	static struct bv_text why;
+	enum bv_trap trap = bv_trap_start();
+
+	if (trap == BV_TRAP_SET)
+		return;
+	text_add(&why, "BLKVERIFY_TRAP=1: ");
+	text_add(&why, bv_trap_missing(trap));
+	fail(&why);
+}
+
 void bv_start(void)
 {
 	int expected = NOT_STARTED;
@@ -257,6 +272,8 @@ void bv_start(void)
 		start_engine();
 	atomic_store(&phase, STARTED);
 	bv_resolve_optional();
+	if (config.active && config.trap)
+		start_trap();
 }
 
 /* The environment is taken from the argument: getenv is not ready when the

@@ -11,6 +11,7 @@
 #include "guard.h"
 #include "ops.h"
 #include "ring.h"
+#include "sigsys.h"
 
 int op_io_setup(const char *call, int count, void **context)
 {
@@ -81,13 +82,16 @@ int op_io_pgetevents(const char *call, void *context, long least, long most,
 		     struct io_event *events, struct timespec *timeout,
 		     sigset_t *mask)
 {
+	raw_sigset fit = 0;
 	long result;
 
 	(void)call;
 	if (finds_empty(context, timeout))
 		return 0;
+	if (mask)
+		fit = bv_sigsys_fit(*(const raw_sigset *)(const void *)mask);
 	result = bv_ring_getevents(context, least, most, events, timeout,
-				   (const raw_sigset *)(const void *)mask);
+				   mask ? &fit : NULL);
 	return result == -ENOENT ? real_io_pgetevents(context, least, most,
 						      events, timeout, mask) :
 				   (int)result;
@@ -156,8 +160,10 @@ static int load_mask(const void *argument, raw_sigset *mask, bool *given)
 	if (theirs.size != sizeof(*mask))
 		return -EINVAL;
 	*given = true;
-	return bv_user_copy_in(mask, theirs.set, sizeof(*mask)) < sizeof(*mask) ?
-		       -EFAULT : 0;
+	if (bv_user_copy_in(mask, theirs.set, sizeof(*mask)) < sizeof(*mask))
+		return -EFAULT;
+	*mask = bv_sigsys_fit(*mask);
+	return 0;
 }
 
 static long pgetevents(const long w[6])

@@ -17,6 +17,7 @@
 #include "ops.h"
 #include "ring.h"
 #include "task.h"
+#include "trap.h"
 #include "uring.h"
 
 /* Out of a signal handler that interrupted an operation of ours, which will
@@ -27,6 +28,9 @@ void op_longjmp(const char *call, void (*real)(struct __jmp_buf_tag *, int),
 	(void)call;
 	if (bv_thread.depth > 0)
 		bv_inflight_abandon();
+	/* A mask of before the trap. */
+	if (atomic_load(&bv_trap_on) && env->__mask_was_saved)
+		sigdelset(&env->__saved_mask, SIGSYS);
 	real(env, value);
 	__builtin_unreachable();
 }
@@ -44,6 +48,7 @@ void bv_child_begun(void)
 	bv_uring_forked();
 	bv_maps_forked();
 	bv_memory_forked();
+	bv_trap_forked();
 }
 
 /* Unlike fork, it runs no pthread_atfork handlers. */
@@ -97,7 +102,7 @@ int op_unshare(const char *call, int flags)
 
 /* A child of vfork, whose exec failed, ends without its parent's memory ending
  * with it. */
-static void leave(void)
+void bv_leave(void)
 {
 	if (raw_getpid() != bv_pid)
 		return;
@@ -110,7 +115,7 @@ static void leave(void)
 void op__exit(const char *call, int status)
 {
 	(void)call;
-	leave();
+	bv_leave();
 	real__exit(status);
 	__builtin_unreachable();
 }

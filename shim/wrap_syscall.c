@@ -1,11 +1,11 @@
-/* wrap_syscall: libc's syscall(). What has a wrapper goes through it; what
- * makes descriptors in other ways is noted; rings are refused. */
+/* wrap_syscall: system calls by number, from libc's syscall() or trapped
+ * (trap.h). What has a wrapper goes through it; what makes descriptors in
+ * other ways is noted. */
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <blkverify/fdmap.h>
 #include <blkverify/policy.h>
-#include <blkverify/pool.h>
 #include <blkverify/thread.h>
 #include <blkverify/verify.h>
 
@@ -167,6 +167,8 @@ static bool moves(long number, const long w[6], long *r)
 	case SYS_close_range: *r = op_close_range("syscall", (unsigned)w[0], (unsigned)w[1], INT(w[2])); break;
 	case SYS_recvmsg: *r = shim_recvmsg(INT(w[0]), PTR(w[1]), INT(w[2])); break;
 	case SYS_recvmmsg: *r = shim_recvmmsg(INT(w[0]), PTR(w[1]), (unsigned)w[2], INT(w[3]), PTR(w[4])); break;
+	case SYS_openat2: *r = op_openat2("syscall", INT(w[0]), PTR(w[1]), PTR(w[2]), LEN(w[3])); break;
+	case SYS_pidfd_getfd: *r = op_made("syscall", (int)real_syscall(SYS_pidfd_getfd, w[0], w[1], w[2], 0, 0, 0)); break;
 	case SYS_open_by_handle_at: *r = shim_open_by_handle_at(INT(w[0]), PTR(w[1]), INT(w[2])); break;
 #ifdef SYS_open
 	case SYS_open: *r = op_openat("syscall", sys_openat, AT_FDCWD, PTR(w[0]), INT(w[1]), (mode_t)w[2]); break;
@@ -178,50 +180,72 @@ static bool moves(long number, const long w[6], long *r)
 	return true;
 }
 
+/* Lengths. */
+static bool tells(long number, const long w[6], long *r)
+{
+	switch (number) {
+	case SYS_fstat: *r = op_stated("syscall", (int)real_syscall(number, w[0], w[1], 0, 0, 0, 0), INT(w[0]), PTR(w[1])); break;
+	case SYS_newfstatat: *r = op_stated("syscall", (int)real_syscall(number, w[0], w[1], w[2], w[3], 0, 0), -1, PTR(w[2])); break;
+	case SYS_statx: *r = op_statxed("syscall", (int)real_syscall(number, w[0], w[1], w[2], w[3], w[4], 0), PTR(w[4])); break;
+#ifdef SYS_stat
+	case SYS_stat: case SYS_lstat: *r = op_stated("syscall", (int)real_syscall(number, w[0], w[1], 0, 0, 0, 0), -1, PTR(w[1])); break;
+#endif
+	default: return false;
+	}
+	return true;
+}
+
+static bool on_ring(long number, const long w[6], long *r)
+{
+	switch (number) {
+	case SYS_io_uring_setup:
+		*r = do_uring_setup(w);
+		break;
+	case SYS_io_uring_enter:
+		*r = finish(bv_uring_enter("io_uring_enter", (unsigned)w[0], (unsigned)w[1], (unsigned)w[2], (unsigned)w[3], PTR(w[4]), LEN(w[5])));
+		break;
+	case SYS_io_uring_register:
+		*r = finish(bv_uring_register("io_uring_register", (unsigned)w[0], (unsigned)w[1], PTR(w[2]), (unsigned)w[3]));
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+static bool on_process(long number, const long w[6], long *r)
+{
+	switch (number) {
+	case SYS_unshare: *r = op_unshare("syscall", INT(w[0])); break;
+	case SYS_execve: *r = op_exec("syscall(execve)", PTR(w[0]), PTR(w[1]), PTR(w[2])); break;
+	case SYS_execveat: *r = op_execveat("syscall(execveat)", INT(w[0]), PTR(w[1]), PTR(w[2]), PTR(w[3]), INT(w[4])); break;
+	case SYS_exit_group: op__exit("syscall", INT(w[0]));
+#ifdef SYS_fork
+	case SYS_fork:
+#endif
+	case SYS_clone: case SYS_clone3: *r = do_fork(number, w); break;
+	default: return bv_signal_syscall(number, w, r);
+	}
+	return true;
+}
+
+bool bv_syscall(long number, const long w[6], long *result)
+{
+	return near_target(number, w, result) || moves(number, w, result) ||
+	       bv_libaio_syscall(number, w, result) ||
+	       (bv_fd_disk(INT(w[0])) && on_target(number, w, result)) ||
+	       tells(number, w, result) || on_ring(number, w, result) ||
+	       on_process(number, w, result);
+}
+
 long op_syscall(const char *call, long number, long a, long b, long c, long d,
 		long e, long f)
 {
 	const long w[6] = { a, b, c, d, e, f };
 	long result;
 
-	if (bv_disks == 0 || bv_thread.inside)
+	(void)call;
+	if (bv_disks == 0 || bv_thread.inside || !bv_syscall(number, w, &result))
 		return real_syscall(number, a, b, c, d, e, f);
-	if (near_target(number, w, &result) || moves(number, w, &result) ||
-	    bv_libaio_syscall(number, w, &result) ||
-	    (bv_fd_disk(INT(a)) && on_target(number, w, &result)))
-		return result;
-	switch (number) {
-	case SYS_openat2:
-		return op_openat2("syscall", INT(a), PTR(b), PTR(c), LEN(d));
-	case SYS_pidfd_getfd:
-		return op_made(call, (int)real_syscall(number, a, b, c, 0, 0, 0));
-	case SYS_io_uring_setup:
-		return do_uring_setup(w);
-	case SYS_io_uring_enter:
-		return finish(bv_uring_enter("syscall(io_uring_enter)",
-					     (unsigned)a, (unsigned)b,
-					     (unsigned)c, (unsigned)d, PTR(e),
-					     LEN(f)));
-	case SYS_io_uring_register:
-		return finish(bv_uring_register("syscall(io_uring_register)",
-						(unsigned)a, (unsigned)b,
-						PTR(c), (unsigned)d));
-	case SYS_unshare:
-		return op_unshare(call, INT(a));
-	case SYS_execve:
-		return op_exec("syscall(execve)", PTR(a), PTR(b), PTR(c));
-	case SYS_execveat:
-		return op_execveat("syscall(execveat)", INT(a), PTR(b), PTR(c),
-				   PTR(d), INT(e));
-	case SYS_exit_group:
-		op__exit(call, INT(a));
-#ifdef SYS_fork
-	case SYS_fork:
-#endif
-	case SYS_clone:
-	case SYS_clone3:
-		return do_fork(number, w);
-	default:
-		return real_syscall(number, a, b, c, d, e, f);
-	}
+	return result;
 }

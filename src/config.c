@@ -21,7 +21,6 @@ struct variable {
 static const struct {
 	const char *name, *value, *instead;
 } not_yet[] = {
-	{ "TRAP", "1", "use 0" },
 	{ "REPORT", NULL, "leave it unset" },
 	{ "JOURNAL", NULL, "leave it unset" },
 };

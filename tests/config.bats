@@ -78,7 +78,7 @@ accepts_values() {
 }
 
 @test "BLKVERIFY_TRAP, BLKVERIFY_JOURNAL_DATA and BLKVERIFY_STATS" {
-	accepts_values BLKVERIFY_TRAP 0
+	accepts_values BLKVERIFY_TRAP 0 1
 	accepts_values BLKVERIFY_STATS 0 1
 	refuses_values BLKVERIFY_TRAP 2 yes -1 01 ""
 	refuses_values BLKVERIFY_JOURNAL_DATA 2 yes ""

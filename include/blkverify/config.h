@@ -83,7 +83,7 @@ struct bv_config {
  * first 512 bytes of longer ones and "...".
  * A BLKVERIFY_ variable that is not in the contract is an error. So is a
  * value of the contract that this version cannot honour yet (mode pool,
- * trap 1, report, journal): it must not look as if it were. An empty value
+ * report, journal): it must not look as if it were. An empty value
  * is a bad one: more likely than not, of a shell variable that was to be
  * set. When BLKVERIFY_TARGET is unset, *config is inert (active false) and
  * other variables are still checked.

@@ -11,23 +11,29 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/pidfd.h>
+#include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <threads.h>
 #include <unistd.h>
 #include <wordexp.h>
 
@@ -130,6 +136,11 @@ struct open_how;
 #define UNDECLARED_io_uring_register_files_tags ~, 1
 #define UNDECLARED_io_uring_register_files_update ~, 1
 #define UNDECLARED_io_uring_register_files_update_tag ~, 1
+#define UNDECLARED___sigaction ~, 1
+#define UNDECLARED_bsd_signal ~, 1
+#define UNDECLARED___sysv_signal ~, 1
+#define UNDECLARED___sigsuspend ~, 1
+#define UNDECLARED___ppoll_chk ~, 1
 #define UNDECLARED___libc_system ~, 1
 #define UNDECLARED__IO_popen ~, 1
 #define UNDECLARED_pidfd_spawn ~, 1
@@ -158,6 +169,8 @@ _Static_assert(sizeof(struct aiocb64) == sizeof(struct aiocb),
 	PASTE(CHECK_, LEFT_OUT(name))(name, ret, params)
 #define UNDECLARED___dprintf_chk ~, 1
 
+/* Libc would rather have nobody use some of them. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 #include "../../shim/symbols.def"
 
 int main(void)

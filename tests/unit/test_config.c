@@ -309,6 +309,7 @@ static void test_words(void **state)
 	word_is("MMAP", "memfd", mmap, BV_MMAP_MEMFD);
 	word_is("MMAP", "refuse", mmap, BV_MMAP_REFUSE);
 	word_is("TRAP", "0", trap, false);
+	word_is("TRAP", "1", trap, true);
 	word_is("STATS", "0", stats, false);
 	word_is("STATS", "1", stats, true);
 	word_is("JOURNAL_DATA", "0", journal_data, false);
@@ -349,8 +350,6 @@ static void test_bad_booleans(void **state)
 static void test_not_yet(void **state)
 {
 	(void)state;
-	bad("BLKVERIFY_TRAP=1: not in this version, use 0",
-	    PAIR, "BLKVERIFY_TRAP=1");
 	bad("BLKVERIFY_REPORT=/r: not in this version, leave it unset",
 	    PAIR, "BLKVERIFY_REPORT=/r");
 	bad("BLKVERIFY_JOURNAL=/j: not in this version, leave it unset",
