@@ -129,6 +129,7 @@ int op_uring_get_cqe(const char *call, struct io_uring *ring, void **cqe, unsign
 int op_uring_enter(const char *call, unsigned fd, unsigned count, unsigned wait, unsigned flags, void *mask);
 int op_uring_enter2(const char *call, unsigned fd, unsigned count, unsigned wait, unsigned flags, void *argument, size_t size);
 int op_uring_setup(const char *call, unsigned entries, void *parameters);
+int bv_uring_setup(const char *call, unsigned entries, void *parameters);   /* a negative errno */
 int bv_uring_enter(const char *call, unsigned fd, unsigned count, unsigned wait, unsigned flags, void *argument, size_t size);   /* a negative errno */
 
 /* wrap_uring_register.c */

@@ -8,6 +8,7 @@
  * waits and looks after overflow. Everything else the kernel gets untouched.
  *
  *   uring_ring.c    the program's rings
+ *   uring_raw.c     those that are made by system calls
  *   uring_files.c   files registered with them
  *   uring_sqe.c     what a request is
  *   uring_job.c     requests taken over: storage and life
@@ -48,20 +49,38 @@ struct io_uring {
 	unsigned cq_pad[4];
 	unsigned flags;
 	int ring_fd;
+	unsigned features;
+	int enter_ring_fd;           /* since 2.2, else 0; ring_fd, or the
+	                                index of it as registered */
 };
 
 struct bv_held;
+
+/* A submission queue, in memory that the kernel shares. */
+struct bv_uring_queue {
+	unsigned *khead, *ktail, *array;  /* array NULL: in order */
+	unsigned mask, shift;        /* shift: 1 with SQE128 */
+	struct io_uring_sqe *sqes;
+};
+
+/* Our own mappings of a queue. */
+struct bv_uring_maps {
+	void *ring, *sqes;           /* NULL: there is none */
+	size_t ring_bytes, sqes_bytes;
+};
 
 /* A ring of the program's. */
 struct bv_uring {
 	_Atomic int key;             /* the program's descriptor + 1; 0: free */
 	int post_fd;                 /* own.h: a copy of it, to send to; -1 */
 
-	/* Its submission queue, in the program's memory. */
-	unsigned *khead, *ktail, *array;  /* array NULL: in order */
-	unsigned mask, shift;        /* shift: 1 with SQE128 */
-	struct io_uring_sqe *sqes;
+	struct bv_uring_queue queue; /* in the program's memory or in ours */
+	struct bv_uring_maps maps;
+	_Atomic uint32_t entering;   /* lock: who submits by system call */
 
+	bool raw;                    /* made by a system call */
+	bool polled;                 /* the program believes that the kernel
+	                                polls the queue (SQPOLL) */
 	bool foreign;                /* the kernel was given requests too */
 	bool silenced;               /* and, of us, silent ones */
 	bool restricted;             /* it takes only certain requests */
@@ -78,9 +97,13 @@ struct bv_uring {
 /* The ring the program knows by this descriptor, or NULL. */
 struct bv_uring *bv_uring_at(int fd);
 
-/* A ring was made; whatever had its number is gone. */
-void bv_uring_made(int fd, const struct io_uring *ring);
+/* A ring was made; whatever had its number is gone. NULL: there is no room to
+ * remember it. */
+struct bv_uring *bv_uring_made(int fd, const struct bv_uring_queue *queue);
 void bv_uring_gone(int fd);
+
+/* The queue of a struct io_uring. */
+struct bv_uring_queue bv_uring_queue(const struct io_uring *ring);
 
 /* The ring of a struct io_uring, known or not until now. Where there is no
  * room to remember it, *unknown, which takes nothing over. */
@@ -101,6 +124,20 @@ void bv_uring_closing(unsigned first, unsigned last);
 
 /* In the child after fork. */
 void bv_uring_forked(void);
+
+/* ---- uring_raw.c ---- */
+
+/* Remembers a ring that a system call made, with params as the kernel gave
+ * them back; flags are those that were asked for. Returns 0 or a negative
+ * errno. */
+int bv_uring_made_raw(int fd, const struct io_uring_params *params,
+		      unsigned flags);
+
+void bv_uring_unmap(struct bv_uring_maps *maps);
+
+/* What is registered with such a ring may not be what only liburing could
+ * tell us of. */
+bool bv_uring_bars(const struct bv_uring *ring, unsigned code);
 
 /* ---- uring_files.c ---- */
 
@@ -243,8 +280,15 @@ void bv_post_forked(void);
 
 /* ---- uring_take.c ---- */
 
+/* The ring of liburing's whose functions the calling thread is in: a wrapper
+ * has seen to its queue, and their system calls are let alone if they are
+ * trapped. NULL: it is in none. */
+extern __thread const struct io_uring *bv_uring_library
+	__attribute__((tls_model("initial-exec")));
+
 /* What one call submits. */
 struct bv_submission {
+	const struct io_uring *library;  /* bv_uring_library before it */
 	struct bv_uring *ring;
 	struct bv_taken *first, **last;
 	unsigned head;               /* of the queue, before */

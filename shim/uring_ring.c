@@ -49,19 +49,23 @@ static void drop(struct bv_uring *ring)
 	bv_uring_settle(ring);
 	bv_files_drop(ring);
 	bv_own_release(&ring->post_fd);
+	bv_uring_unmap(&ring->maps);
+	ring->raw = ring->polled = false;
 	ring->foreign = ring->silenced = false;
 	ring->restricted = ring->async_event = false;
 	atomic_store(&ring->key, 0);
 }
 
-static void describe(struct bv_uring *ring, const struct io_uring *from)
+struct bv_uring_queue bv_uring_queue(const struct io_uring *from)
 {
-	ring->khead = from->khead;
-	ring->ktail = from->ktail;
-	ring->mask = *from->kring_mask;
-	ring->array = from->flags & SETUP_NO_SQARRAY ? NULL : from->array;
-	ring->shift = from->flags & IORING_SETUP_SQE128 ? 1 : 0;
-	ring->sqes = from->sqes;
+	return (struct bv_uring_queue){
+		.khead = from->khead,
+		.ktail = from->ktail,
+		.mask = *from->kring_mask,
+		.array = from->flags & SETUP_NO_SQARRAY ? NULL : from->array,
+		.shift = from->flags & IORING_SETUP_SQE128 ? 1 : 0,
+		.sqes = from->sqes,
+	};
 }
 
 void bv_uring_gone(int fd)
@@ -72,33 +76,33 @@ void bv_uring_gone(int fd)
 		drop(ring);
 }
 
-void bv_uring_made(int fd, const struct io_uring *from)
+struct bv_uring *bv_uring_made(int fd, const struct bv_uring_queue *queue)
 {
 	struct bv_uring *ring;
 
 	bv_uring_gone(fd);
 	ring = (unsigned)fd < NUMBERS ? enter_ring(fd) : NULL;
 	if (ring)
-		describe(ring, from);
+		ring->queue = *queue;
+	return ring;
 }
 
 /* The same ring may be mapped again, elsewhere. */
 struct bv_uring *bv_uring_of(const struct io_uring *from,
 			     struct bv_uring *unknown)
 {
+	struct bv_uring_queue queue = bv_uring_queue(from);
 	struct bv_uring *ring = bv_uring_at(from->ring_fd);
 
-	if (!ring) {
-		bv_uring_made(from->ring_fd, from);
-		ring = bv_uring_at(from->ring_fd);
-	}
+	if (!ring)
+		ring = bv_uring_made(from->ring_fd, &queue);
 	if (!ring) {
 		*unknown = (struct bv_uring){ .post_fd = -1,
 					      .restricted = true };
 		ring = unknown;
 	}
-	if (ring->khead != from->khead || ring->sqes != from->sqes)
-		describe(ring, from);
+	if (ring->queue.khead != queue.khead || ring->queue.sqes != queue.sqes)
+		ring->queue = queue;
 	return ring;
 }
 
@@ -172,6 +176,8 @@ void bv_uring_forked(void)
 	bv_taken_forked();
 	bv_post_forked();
 	for (unsigned i = 0; i < RINGS; i++)
-		if (rings[i].key > 0)
+		if (rings[i].key > 0) {
 			atomic_store(&rings[i].inflight, 0);
+			atomic_store(&rings[i].entering, 0);
+		}
 }

@@ -26,15 +26,15 @@ struct queue {
 
 static struct io_uring_sqe *request_at(const struct queue *q, unsigned i)
 {
-	const struct bv_uring *ring = q->ring;
+	const struct bv_uring_queue *queue = &q->ring->queue;
 	unsigned at = i < q->handed ? q->head + i
 				    : q->own->sqe_head + (i - q->handed);
 
-	at &= ring->mask;
-	if (i < q->handed && ring->array)
-		at = ring->array[at];
+	at &= queue->mask;
+	if (i < q->handed && queue->array)
+		at = queue->array[at];
 	/* The kernel drops what is out of range. */
-	return at > ring->mask ? NULL : &ring->sqes[at << ring->shift];
+	return at > queue->mask ? NULL : &queue->sqes[at << queue->shift];
 }
 
 /* The end of the chain that begins at i. */
@@ -292,14 +292,15 @@ bool bv_take(struct bv_submission *s, struct bv_uring *ring,
 	struct queue q = { .ring = ring, .own = own };
 	int error = errno;
 
-	q.head = __atomic_load_n(ring->khead, __ATOMIC_ACQUIRE);
-	q.handed = *ring->ktail - q.head;
+	q.head = __atomic_load_n(ring->queue.khead, __ATOMIC_ACQUIRE);
+	q.handed = *ring->queue.ktail - q.head;
 	q.total = q.handed + (own ? own->sqe_tail - own->sqe_head : 0);
 	if (q.total > most)
 		q.total = most;
-	*s = (struct bv_submission){
-		.ring = ring, .head = q.head, .total = q.total,
-	};
+	s->ring = ring;
+	s->head = q.head;
+	s->total = q.total;
+	s->first = NULL;
 	s->last = &s->first;
 	for (unsigned i = 0; i < q.total;) {
 		struct chain c = { .first = i, .end = chain_end(&q, i) };
@@ -376,7 +377,7 @@ static void leave_rest(struct bv_submission *s, unsigned consumed)
 
 void bv_launch(struct bv_submission *s)
 {
-	unsigned now = __atomic_load_n(s->ring->khead, __ATOMIC_ACQUIRE);
+	unsigned now = __atomic_load_n(s->ring->queue.khead, __ATOMIC_ACQUIRE);
 	int error = errno;
 
 	leave_rest(s, now - s->head);

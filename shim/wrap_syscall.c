@@ -5,9 +5,7 @@
 #include <unistd.h>
 
 #include <blkverify/fdmap.h>
-#include <blkverify/policy.h>
 #include <blkverify/thread.h>
-#include <blkverify/verify.h>
 
 #include "../src/raw.h"
 #include "guard.h"
@@ -20,25 +18,6 @@
 #define PTR(word) ((void *)(word))
 #define INT(word) ((int)(word))
 #define LEN(word) ((size_t)(word))
-
-/* Requests of such a ring may be submitted by an instruction of the
- * program's own, past everything here. */
-static long do_uring_setup(const long w[6])
-{
-	int result = bv_policy_unverified(&bv_disk[0],
-					  "syscall(io_uring_setup)", -ENOSYS);
-
-	if (result < 0) {
-		errno = -result;
-		return -1;
-	}
-	for (unsigned i = 0; i < bv_disks; i++)
-		bv_change_lasting(&bv_disk[i], 0, INT64_MAX);
-	result = (int)real_syscall(SYS_io_uring_setup, w[0], w[1], 0, 0, 0, 0);
-	if (result >= 0)
-		bv_uring_gone(result);
-	return result;
-}
 
 static long finish(int result)
 {
@@ -199,7 +178,7 @@ static bool on_ring(long number, const long w[6], long *r)
 {
 	switch (number) {
 	case SYS_io_uring_setup:
-		*r = do_uring_setup(w);
+		*r = finish(bv_uring_setup("io_uring_setup", (unsigned)w[0], PTR(w[1])));
 		break;
 	case SYS_io_uring_enter:
 		*r = finish(bv_uring_enter("io_uring_enter", (unsigned)w[0], (unsigned)w[1], (unsigned)w[2], (unsigned)w[3], PTR(w[4]), LEN(w[5])));

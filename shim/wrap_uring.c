@@ -5,36 +5,37 @@
  * taken over: the kernel must have taken the rest before that begins, and it
  * must have begun before anybody waits for it.
  */
-#include <blkverify/fdmap.h>
-#include <blkverify/policy.h>
-#include <blkverify/verify.h>
-
 #include "../src/raw.h"
 #include "guard.h"
 #include "ops.h"
 #include "uring.h"
 
+__thread const struct io_uring *bv_uring_library;
+
 /* ---- rings ---- */
 
-/* Below liburing's own queue: the ring's memory is known to the caller alone. */
-static int refuse_raw(const char *call)
+static void made(const struct io_uring *ring)
 {
-	return bv_disks == 0 ? 0 :
-	       bv_policy_unverified(&bv_disk[0], call, -ENOSYS);
+	struct bv_uring_queue queue = bv_uring_queue(ring);
+
+	bv_uring_made(ring->ring_fd, &queue);
 }
 
 int op_uring_queue_init(const char *call, unsigned entries,
 			struct io_uring *ring, unsigned flags)
 {
+	const struct io_uring *outer = bv_uring_library;
 	unsigned mine = bv_disks > 0 ? bv_uring_flags(flags) : flags;
 	int result;
 
 	(void)call;
 	if (mine == ~0u)
 		return -EINVAL;
+	bv_uring_library = ring;
 	result = real_io_uring_queue_init(entries, ring, mine);
+	bv_uring_library = outer;
 	if (result == 0 && bv_disks > 0)
-		bv_uring_made(ring->ring_fd, ring);
+		made(ring);
 	return result;
 }
 
@@ -42,6 +43,7 @@ int op_uring_queue_init(const char *call, unsigned entries,
 static int init_with(struct io_uring *ring, struct io_uring_params *p,
 		     int (*init)(void *what), void *what)
 {
+	const struct io_uring *outer = bv_uring_library;
 	unsigned flags = p->flags;
 	int result;
 
@@ -50,9 +52,11 @@ static int init_with(struct io_uring *ring, struct io_uring_params *p,
 	if (bv_uring_flags(flags) == ~0u)
 		return -EINVAL;
 	p->flags = bv_uring_flags(flags);
+	bv_uring_library = ring;
 	result = init(what);
+	bv_uring_library = outer;
 	if (result >= 0)
-		bv_uring_made(ring->ring_fd, ring);
+		made(ring);
 	else
 		p->flags = flags;
 	return result;
@@ -122,24 +126,37 @@ void op_uring_queue_exit(const char *call, struct io_uring *ring)
 
 int op_uring_setup(const char *call, unsigned entries, void *parameters)
 {
-	int result = refuse_raw(call);
-
-	if (result == 0)
-		result = real_io_uring_setup(entries, parameters);
-	if (result >= 0)
-		bv_uring_gone(result);
-	return result;
+	return bv_disks == 0 ? real_io_uring_setup(entries, parameters) :
+			       bv_uring_setup(call, entries, parameters);
 }
 
 /* ---- submission ---- */
 
+/* liburing is entered; leave says that it was left. */
+static void enter_library(struct bv_submission *s, const struct io_uring *ring)
+{
+	s->library = bv_uring_library;
+	bv_uring_library = ring;
+}
+
+static int leave(const struct bv_submission *s, int result)
+{
+	bv_uring_library = s->library;
+	return result;
+}
+
 /* Everything that stands in ring's queue. */
-static bool take_all(struct bv_submission *s, struct io_uring *ring)
+static bool look_at_all(struct bv_submission *s, const struct io_uring *ring)
 {
 	struct bv_uring unknown;
 
-	return bv_disks > 0 &&
-	       bv_take(s, bv_uring_of(ring, &unknown), ring, ~0u);
+	return bv_take(s, bv_uring_of(ring, &unknown), ring, ~0u);
+}
+
+static bool take_all(struct bv_submission *s, const struct io_uring *ring)
+{
+	enter_library(s, ring);
+	return bv_disks > 0 && look_at_all(s, ring);
 }
 
 int op_uring_submit(const char *call, struct io_uring *ring)
@@ -149,10 +166,10 @@ int op_uring_submit(const char *call, struct io_uring *ring)
 
 	(void)call;
 	if (!take_all(&s, ring))
-		return real_io_uring_submit(ring);
+		return leave(&s, real_io_uring_submit(ring));
 	result = real_io_uring_submit(ring);
 	bv_launch(&s);
-	return result;
+	return leave(&s, result);
 }
 
 /* Did the kernel take all of it? It waits only then. */
@@ -171,10 +188,10 @@ int op_uring_submit_and_wait(const char *call, struct io_uring *ring,
 
 	(void)call;
 	if (!take_all(&s, ring))
-		return real_io_uring_submit_and_wait(ring, count);
+		return leave(&s, real_io_uring_submit_and_wait(ring, count));
 	if (submit(&s, ring, &result) && count > 0)
 		real_io_uring_submit_and_wait(ring, count);
-	return result;
+	return leave(&s, result);
 }
 
 int op_uring_submit_and_wait_timeout(const char *call, struct io_uring *ring,
@@ -186,13 +203,13 @@ int op_uring_submit_and_wait_timeout(const char *call, struct io_uring *ring,
 
 	(void)call;
 	if (!take_all(&s, ring))
-		return real_io_uring_submit_and_wait_timeout(ring, cqe, count,
-							     timeout, mask);
+		return leave(&s, real_io_uring_submit_and_wait_timeout(
+					 ring, cqe, count, timeout, mask));
 	*cqe = NULL;
 	if (submit(&s, ring, &result))
 		real_io_uring_submit_and_wait_timeout(ring, cqe, count,
 						      timeout, mask);
-	return result;
+	return leave(&s, result);
 }
 
 int op_uring_submit_and_wait_min_timeout(const char *call,
@@ -205,13 +222,14 @@ int op_uring_submit_and_wait_min_timeout(const char *call,
 
 	(void)call;
 	if (!take_all(&s, ring))
-		return real_io_uring_submit_and_wait_min_timeout(
-			ring, cqe, count, timeout, minimum, mask);
+		return leave(&s, real_io_uring_submit_and_wait_min_timeout(
+					 ring, cqe, count, timeout, minimum,
+					 mask));
 	*cqe = NULL;
 	if (submit(&s, ring, &result))
 		real_io_uring_submit_and_wait_min_timeout(
 			ring, cqe, count, timeout, minimum, mask);
-	return result;
+	return leave(&s, result);
 }
 
 int op_uring_submit_and_wait_reg(const char *call, struct io_uring *ring,
@@ -222,12 +240,12 @@ int op_uring_submit_and_wait_reg(const char *call, struct io_uring *ring,
 
 	(void)call;
 	if (!take_all(&s, ring))
-		return real_io_uring_submit_and_wait_reg(ring, cqe, count,
-							 index);
+		return leave(&s, real_io_uring_submit_and_wait_reg(
+					 ring, cqe, count, index));
 	*cqe = NULL;
 	if (submit(&s, ring, &result))
 		real_io_uring_submit_and_wait_reg(ring, cqe, count, index);
-	return result;
+	return leave(&s, result);
 }
 
 int op_uring_submit_and_get_events(const char *call, struct io_uring *ring)
@@ -237,10 +255,10 @@ int op_uring_submit_and_get_events(const char *call, struct io_uring *ring)
 
 	(void)call;
 	if (!take_all(&s, ring))
-		return real_io_uring_submit_and_get_events(ring);
+		return leave(&s, real_io_uring_submit_and_get_events(ring));
 	result = real_io_uring_submit_and_get_events(ring);
 	bv_launch(&s);
-	return result;
+	return leave(&s, result);
 }
 
 /* On kernels without IORING_FEAT_EXT_ARG these submit as well, and those are
@@ -251,9 +269,11 @@ int op_uring_wait_cqes(const char *call, struct io_uring *ring, void **cqe,
 	struct bv_submission s;
 
 	(void)call;
+	enter_library(&s, ring);
 	if (bv_disks > 0 && !bv_post_possible())
-		take_all(&s, ring);
-	return real_io_uring_wait_cqes(ring, cqe, count, timeout, mask);
+		look_at_all(&s, ring);
+	return leave(&s, real_io_uring_wait_cqes(ring, cqe, count, timeout,
+						 mask));
 }
 
 int op_uring_wait_cqe_timeout(const char *call, struct io_uring *ring,
@@ -262,16 +282,10 @@ int op_uring_wait_cqe_timeout(const char *call, struct io_uring *ring,
 	struct bv_submission s;
 
 	(void)call;
+	enter_library(&s, ring);
 	if (bv_disks > 0 && !bv_post_possible())
-		take_all(&s, ring);
-	return real_io_uring_wait_cqe_timeout(ring, cqe, timeout);
-}
-
-static int enter(unsigned fd, unsigned count, unsigned wait, unsigned flags,
-		 void *argument, size_t size)
-{
-	return (int)raw_call(SYS_io_uring_enter, fd, count, wait, flags,
-			     (long)argument, (long)size);
+		look_at_all(&s, ring);
+	return leave(&s, real_io_uring_wait_cqe_timeout(ring, cqe, timeout));
 }
 
 /* Inlined by liburing.h where a program waits; submits when told to. */
@@ -283,43 +297,19 @@ int op_uring_get_cqe(const char *call, struct io_uring *ring, void **cqe,
 	int result;
 
 	(void)call;
+	enter_library(&s, ring);
 	if (bv_disks == 0 || count == 0 ||
 	    !bv_take(&s, bv_uring_of(ring, &unknown), NULL, count))
-		return real___io_uring_get_cqe(ring, cqe, count, wait, mask);
-	result = enter((unsigned)ring->ring_fd, count, 0, 0, NULL, 0);
+		return leave(&s, real___io_uring_get_cqe(ring, cqe, count, wait,
+							 mask));
+	result = (int)raw_call(SYS_io_uring_enter, ring->ring_fd, count, 0, 0, 0,
+			       0);
 	bv_launch(&s);
 	if (result >= 0 && (unsigned)result == s.total)
-		return real___io_uring_get_cqe(ring, cqe, 0, wait, mask);
+		return leave(&s, real___io_uring_get_cqe(ring, cqe, 0, wait,
+							 mask));
 	*cqe = NULL;
-	return result < 0 ? result : -EAGAIN;
-}
-
-/* io_uring_enter(2), as it comes from a program: a negative errno, or what
- * the kernel returned. */
-int bv_uring_enter(const char *call, unsigned fd, unsigned count, unsigned wait,
-		   unsigned flags, void *argument, size_t size)
-{
-	struct bv_uring *known = flags & IORING_ENTER_REGISTERED_RING ? NULL :
-				 bv_uring_at((int)fd);
-	struct bv_submission s;
-	int result;
-
-	if (bv_disks == 0 || count == 0)
-		return enter(fd, count, wait, flags, argument, size);
-	if (!known) {
-		result = refuse_raw(call);
-		return result < 0 ? result :
-		       enter(fd, count, wait, flags, argument, size);
-	}
-	if (!bv_take(&s, known, NULL, count))
-		return enter(fd, count, wait, flags, argument, size);
-	result = enter(fd, count, 0, flags & ~IORING_ENTER_GETEVENTS &
-					     ~IORING_ENTER_EXT_ARG, NULL, 0);
-	bv_launch(&s);
-	if (result >= 0 && (unsigned)result == count &&
-	    flags & IORING_ENTER_GETEVENTS)
-		enter(fd, 0, wait, flags, argument, size);
-	return result;
+	return leave(&s, result < 0 ? result : -EAGAIN);
 }
 
 int op_uring_enter(const char *call, unsigned fd, unsigned count, unsigned wait,

@@ -226,6 +226,8 @@ int bv_uring_register(const char *call, unsigned fd, unsigned code,
 			known = bv_uring_at((int)fd);
 		result = bv_files_check(call, known, f.fds, f.count);
 	}
+	if (bv_uring_bars(known, code))
+		return -EINVAL;
 	if (result < 0)
 		return result;
 	if (known && f.what == LESS_FILES)

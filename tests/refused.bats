@@ -233,16 +233,26 @@ ring_refused() {
 	make_pair 64K
 	run uring_rw "$1" "$TARGET" 0 4096 0
 	[ "$status" = 0 ] || skip "no io_uring here"
-	run shim uring_rw "$1" "$TARGET" 0 4096 0
+	run without_trap true
+	skip_if_absent
+	run shim without_trap uring_rw "$1" "$TARGET" 0 4096 0
 	assert_status 1
 	[[ $output == *ENOSYS* ]]
-	assert_one_line io_uring
+	assert_one_line io_uring_setup "Syscall User Dispatch"
+	BLKVERIFY_ON_UNVERIFIED=warn run shim without_trap uring_rw "$1" "$TARGET" 0 4096 0
+	assert_status 0
+	assert_one_line io_uring_setup "let through"
+	BLKVERIFY_ON_UNVERIFIED=abort run shim without_trap uring_rw "$1" "$TARGET" 0 4096 0
+	assert_status 134
 	# without a target configured the shim is inert
-	run env LD_PRELOAD="$BLK_LIB" uring_rw "$1" "$TARGET" 0 4096 0
+	run env LD_PRELOAD="$BLK_LIB" without_trap uring_rw "$1" "$TARGET" 0 4096 0
+	assert_clean
+	# the twin: a kernel that can trap its submissions
+	run shim uring_rw "$1" "$TARGET" 0 4096 0
 	assert_clean
 }
 
-@test "a ring that is made by hand is refused with ENOSYS" {
+@test "a ring that is made by system calls is refused where these cannot be trapped" {
 	need_client uring_rw
 	for_each "raw setup" ring_refused
 }

@@ -38,7 +38,7 @@ int main(int argc, char **argv)
 {
 	static const char *const hows[] = { "read", "write", "readv", "writev", "read_fixed", "write_fixed", "registered",
 		"registered_tags", "registered_update", "registered_update_tag", "register", "sqpoll", "wait", "wait_timeout",
-		"get_events", "wait_cqes", "wait_cqe_timeout", "enter", "enter2", "get_cqe", "raw_enter", "raw_register",
+		"get_events", "ring_fd", "wait_cqes", "wait_cqe_timeout", "enter", "enter2", "get_cqe", "raw_enter", "raw_register",
 		"fallocate", "raw", "setup", "none" };
 	struct io_uring_params params = { 0 };
 	struct io_uring ring;
@@ -91,6 +91,9 @@ int main(int argc, char **argv)
 			absent("io_uring");
 		trouble("io_uring_queue_init_params");
 	}
+	/* liburing enters it by the thread's index from now on */
+	if (!strcmp(how, "ring_fd") && io_uring_register_ring_fd(&ring) != 1)
+		trouble("io_uring_register_ring_fd");
 	sqe = io_uring_get_sqe(&ring);
 	if (!strcmp(how, "none")) {
 		if (pipe(ends) || write(ends[1], "something", 9) != 9)
