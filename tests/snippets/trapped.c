@@ -482,7 +482,7 @@ static int way_unused_stack(void) { return in_storm(8192, SA_RESTART); }
 /* a handler within itself */
 static void nest(int number)
 {
-	static int depth;
+	static volatile sig_atomic_t depth;
 
 	if (++depth < 3)
 		raise(number);
