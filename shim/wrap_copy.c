@@ -16,6 +16,9 @@
 /* Bytes of one step. */
 #define STEP (256u * 1024)
 
+/* Bytes of one call: MAX_RW_COUNT of Linux. */
+#define MOST 0x7ffff000u
+
 /* One end of a copy. */
 struct end {
 	struct bv_disk *disk;        /* NULL: not a target */
@@ -162,11 +165,9 @@ static ssize_t copy(const char *call, struct end *in, struct end *out, size_t n,
 		errno = ENOMEM;
 		return -1;
 	}
-	if (n > 0x7ffff000)
-		n = 0x7ffff000;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
 	pthread_cleanup_push(unmap, bytes);
-	done = copy_steps(call, in, out, bytes, n,
+	done = copy_steps(call, in, out, bytes, n > MOST ? MOST : n,
 			  cancel == PTHREAD_CANCEL_ENABLE ? former : cancel);
 	pthread_cleanup_pop(1);
 	pthread_setcancelstate(former, &former);

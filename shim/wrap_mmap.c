@@ -40,7 +40,7 @@ struct passage {
 
 static struct passage go_on(void)
 {
-	struct passage p = { .mask = raw_sigmask(RAW_SIGNALS_ALL),
+	struct passage p = { .mask = raw_block_signals(),
 			     .inside = bv_thread.inside };
 
 	bv_thread.inside = true;

@@ -36,7 +36,7 @@ static _Atomic uint32_t looking;
 
 static raw_sigset lock(void)
 {
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+	raw_sigset mask = raw_block_signals();
 
 	while (atomic_exchange(&looking, 1))
 		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);

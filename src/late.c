@@ -56,7 +56,7 @@ static _Atomic uint32_t agent;
 
 static raw_sigset take_lock(void)
 {
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+	raw_sigset mask = raw_block_signals();
 
 	while (atomic_exchange_explicit(&lock, 1, memory_order_acquire))
 		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
@@ -277,7 +277,7 @@ void bv_late_submit(struct bv_late *l, struct bv_hold *range)
 {
 	/* A handler that came in here would wait for a range that nobody is
 	 * about to give back. */
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+	raw_sigset mask = raw_block_signals();
 
 	l->range = *range;
 	range->slot = -1;

@@ -157,7 +157,7 @@ static int refuse(struct bv_disk *disk, const char *call, const char *why)
 {
 	static struct bv_text what;
 	static _Atomic uint32_t busy;
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+	raw_sigset mask = raw_block_signals();
 	int result;
 
 	while (atomic_exchange(&busy, 1))

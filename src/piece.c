@@ -64,7 +64,7 @@ int bv_piece_begin(struct bv_piece *p, struct bv_disk *disk, const char *call,
 	p->request = (struct bv_request){
 		.call = call, .fd = fd, .offset = (int64_t)start,
 	};
-	p->mask = raw_sigmask(RAW_SIGNALS_ALL);
+	p->mask = raw_block_signals();
 	result = bv_transfer_begin(&p->t, disk, &p->request, op == BV_OP_WRITE);
 	p->t.offset = start;
 	p->t.total = end - start;

@@ -21,7 +21,7 @@ raw_sigset bv_view_begin_change(struct bv_disk *disk, struct bv_hold *hold)
 	static const struct bv_claim claim = {
 		.space = BV_SPACE_MEMORY, .exclusive = true, .start = 0, .end = 1,
 	};
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
+	raw_sigset mask = raw_block_signals();
 
 	/* As with the table of unknown extents, its owner always goes on. */
 	while (bv_inflight_take(disk, &claim, hold) < 0)
@@ -340,7 +340,7 @@ const struct bv_view *bv_view_enter(struct bv_disk *disk, raw_sigset *mask)
 	struct bv_view *view = bv_view_of(disk);
 
 	while (bv_memory_any(disk)) {
-		*mask = raw_sigmask(RAW_SIGNALS_ALL);
+		*mask = raw_block_signals();
 		atomic_fetch_add(&view->users, 1);
 		if (is_current(disk, view))
 			return view;
