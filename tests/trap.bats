@@ -64,11 +64,22 @@ inline_stops() {
 	for_each "$(calls | grep read)" inline_stops damage_target
 }
 
-@test "a mapping by such an instruction is refused" {
+@test "a mapping by such an instruction is verified, or refused" {
+	local native
+	cp "$TARGET" "$BATS_TEST_TMPDIR/other"
+	run inline mmap "$BATS_TEST_TMPDIR/other" $AT $LENGTH 0x5a
+	assert_status 0
+	native=$output
 	run trapped_shim inline mmap "$TARGET" $AT $LENGTH 0x5a
+	assert_clean
+	[ "$output" = "$native" ]
+	assert_same_contents
+	BLKVERIFY_MMAP=refuse run trapped_shim inline mmap "$TARGET" $AT $LENGTH 0x5a
 	assert_status 1
 	assert_one_line mmap "$TARGET"
-	assert_same_contents
+	damage_shadow $BAD
+	run trapped_shim inline mmap "$TARGET" $AT $LENGTH 0x5a
+	assert_mismatch read $((BAD / 512)) $BAD
 }
 
 inline_let_alone() {
