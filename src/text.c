@@ -36,6 +36,12 @@ void text_add(struct bv_text *t, const char *string)
 	text_bytes(t, string, strlen(string));
 }
 
+void text_begin(struct bv_text *t, const char *string)
+{
+	text_clear(t);
+	text_add(t, string);
+}
+
 void text_char(struct bv_text *t, char c)
 {
 	text_bytes(t, &c, 1);
@@ -62,6 +68,13 @@ void text_i64(struct bv_text *t, int64_t value)
 	text_char(t, '-');
 	/* Negated as unsigned: -INT64_MIN does not exist. */
 	text_u64(t, 0 - (uint64_t)value);
+}
+
+void text_range(struct bv_text *t, uint64_t first, uint64_t last)
+{
+	text_u64(t, first);
+	text_char(t, '-');
+	text_u64(t, last);
 }
 
 void text_hex(struct bv_text *t, uint64_t value, unsigned digits)

@@ -22,11 +22,13 @@ struct bv_text {
 };
 
 void text_clear(struct bv_text *t);
+void text_begin(struct bv_text *t, const char *string);        /* clear, add */
 void text_add(struct bv_text *t, const char *string);          /* as it is */
 void text_bytes(struct bv_text *t, const char *bytes, size_t n);
 void text_char(struct bv_text *t, char c);
 void text_u64(struct bv_text *t, uint64_t value);              /* decimal */
 void text_i64(struct bv_text *t, int64_t value);               /* decimal */
+void text_range(struct bv_text *t, uint64_t first, uint64_t last); /* "1-2" */
 /* At least that many hexadecimal digits, at most 16, zeros in front. */
 void text_hex(struct bv_text *t, uint64_t value, unsigned digits);
 /* A path or value as it came from a user: bytes below 0x20, 0x7f and the
