@@ -29,7 +29,9 @@ static _Atomic uint32_t taking;
 static _Atomic uint32_t submitted;   /* futex of idle threads */
 static _Atomic uint32_t finished;    /* futex of those who drain */
 static _Atomic uint32_t draining;
-static atomic_uint threads, idle;
+static atomic_uint threads, idle;    /* threads: those that do not pause */
+
+static __thread bool works;          /* this is a thread of the pool */
 
 void bv_pool_start(unsigned count)
 {
@@ -81,6 +83,7 @@ static void note_finished(void)
 static void *work(void *unused)
 {
 	(void)unused;
+	works = true;
 	for (;;) {
 		uint32_t seen = atomic_load(&submitted);
 		struct bv_job *job = next_job();
@@ -134,6 +137,28 @@ int bv_pool_submit(struct bv_job *job)
 	atomic_fetch_add(&submitted, 1);
 	raw_futex_wake(&submitted, 1);
 	return 0;
+}
+
+/* Who drains counts a job that pauses as finished, and as one more when it
+ * goes on. */
+bool bv_pool_pause(void)
+{
+	if (!works)
+		return false;
+	atomic_fetch_sub(&threads, 1);
+	if (atomic_load(&idle) == 0 && make_thread() < 0 &&
+	    atomic_load(&threads) == 0) {
+		atomic_fetch_add(&threads, 1);
+		return false;
+	}
+	note_finished();
+	return true;
+}
+
+void bv_pool_resume(void)
+{
+	atomic_fetch_add(&submitted, 1);
+	atomic_fetch_add(&threads, 1);
 }
 
 void bv_pool_drain(void)

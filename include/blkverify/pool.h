@@ -9,6 +9,8 @@
 #ifndef BLKVERIFY_POOL_H
 #define BLKVERIFY_POOL_H
 
+#include <stdbool.h>
+
 struct bv_job {
 	struct bv_job *next;         /* the pool's */
 	void (*run)(struct bv_job *job);  /* may free or reuse the job */
@@ -21,6 +23,14 @@ void bv_pool_start(unsigned threads);
  * and none can be made: then the job is still the caller's. Lock-free but
  * for the making of threads. */
 int bv_pool_submit(struct bv_job *job);
+
+/* The job that calls this is about to wait for something that may never come,
+ * or that other jobs bring about. Until it calls bv_pool_resume its thread is
+ * not counted, so that another may be made, and bv_pool_drain does not wait
+ * for it. False: no thread would be left for the other jobs, or this is none
+ * of the pool's: the job must not wait. */
+bool bv_pool_pause(void);
+void bv_pool_resume(void);
 
 /* Waits until no job is left; where others keep submitting, at least for as
  * many as there were, and two seconds more. Not from a job. */
