@@ -14,6 +14,7 @@
  *   uring_run.c     carrying them out, in chains
  *   uring_take.c    taking them over at submission
  *   uring_post.c    sending completions
+ *   uring_ours.c    rings of our own, for that and more
  */
 #ifndef BV_URING_H
 #define BV_URING_H
@@ -23,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include <blkverify/disk.h>
 #include <blkverify/pool.h>
@@ -227,19 +229,33 @@ void bv_taken_forked(void);
 /* Hands a chain to the pool. */
 void bv_chain_start(struct bv_taken *head);
 
-/* ---- uring_post.c ---- */
+/* ---- uring_ours.c ---- */
 
-/* Can completions be sent on this system? Asked once. */
-bool bv_post_possible(void);
+/* Can rings of our own send completions to others on this system? Asked
+ * once. */
+bool bv_ours_possible(void);
 
 /* If so: has the kernel this request? */
-bool bv_post_knows(unsigned opcode);
+bool bv_ours_knows(unsigned opcode);
+
+/* Most requests at a time. */
+#define BV_OURS_MOST 4
+
+/* Hands requests to this thread's ring, which is made when there is none.
+ * Each has a completion, also where it is wrong. Returns 0, or a negative
+ * errno when there is no ring and none was taken. */
+int bv_ours_submit(const struct io_uring_sqe *sqes, unsigned count);
+
+/* The next completion; NULL: waits for it. False: not in that time. */
+bool bv_ours_reap(struct io_uring_cqe *cqe, const struct timespec *patience);
+
+void bv_ours_forked(void);
+
+/* ---- uring_post.c ---- */
 
 /* Gives the program a completion. Does not return where that fails for
  * good: the program would wait for ever. */
 void bv_post(struct bv_uring *ring, uint64_t user_data, int result);
-
-void bv_post_forked(void);
 
 /* ---- uring_take.c ---- */
 

@@ -139,7 +139,7 @@ int bv_files_check(const char *call, const struct bv_uring *ring,
 	for (unsigned i = 0; i < count && refused == 0; i++) {
 		struct bv_disk *disk = disk_in(fds, i, &fd);
 
-		if (!disk || (ring && bv_post_possible() && can_hold(fd, disk)))
+		if (!disk || (ring && bv_ours_possible() && can_hold(fd, disk)))
 			continue;
 		refused = bv_policy_unverified(disk, call, -EOPNOTSUPP);
 		if (refused == 0)

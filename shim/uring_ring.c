@@ -170,7 +170,7 @@ void bv_uring_forked(void)
 	bv_own_forked();
 	bv_files_forked();
 	bv_taken_forked();
-	bv_post_forked();
+	bv_ours_forked();
 	for (unsigned i = 0; i < RINGS; i++)
 		if (rings[i].key > 0)
 			atomic_store(&rings[i].inflight, 0);

@@ -193,8 +193,8 @@ void bv_sqe_look(const struct bv_uring *ring, const struct io_uring_sqe *sqe,
 		if (view->kind != BV_SQE_CHANGE && !is_plain(sqe))
 			view->kind = BV_SQE_OPAQUE;
 		/* It stays for the kernel to say that it does not. */
-		if (view->disk && bv_post_possible() &&
-		    !bv_post_knows(sqe->opcode))
+		if (view->disk && bv_ours_possible() &&
+		    !bv_ours_knows(sqe->opcode))
 			*view = (struct bv_sqe_view){
 				.kind = BV_SQE_HARMLESS, .fd = -1,
 			};

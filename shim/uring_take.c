@@ -88,7 +88,7 @@ static const char *obstacle(const struct queue *q, const struct chain *c)
 {
 	struct bv_uring *ring = q->ring;
 
-	if (!bv_post_possible())
+	if (!bv_ours_possible())
 		return BV_URING " without IORING_OP_MSG_RING (Linux 5.18)";
 	if (c->opaque || ring->restricted)
 		return BV_URING;

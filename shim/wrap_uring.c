@@ -251,7 +251,7 @@ int op_uring_wait_cqes(const char *call, struct io_uring *ring, void **cqe,
 	struct bv_submission s;
 
 	(void)call;
-	if (bv_disks > 0 && !bv_post_possible())
+	if (bv_disks > 0 && !bv_ours_possible())
 		take_all(&s, ring);
 	return real_io_uring_wait_cqes(ring, cqe, count, timeout, mask);
 }
@@ -262,7 +262,7 @@ int op_uring_wait_cqe_timeout(const char *call, struct io_uring *ring,
 	struct bv_submission s;
 
 	(void)call;
-	if (bv_disks > 0 && !bv_post_possible())
+	if (bv_disks > 0 && !bv_ours_possible())
 		take_all(&s, ring);
 	return real_io_uring_wait_cqe_timeout(ring, cqe, timeout);
 }
