@@ -4,7 +4,7 @@
 
 #include <blkverify/own.h>
 
-#include "lock.h"
+#include "../src/lock.h"
 #include "ring.h"
 
 /* What has ended there, without waiting. */

@@ -14,6 +14,7 @@
 #include <blkverify/usermem.h>
 #include <blkverify/verify.h>
 
+#include "../src/lock.h"
 #include "../src/raw.h"
 #include "guard.h"
 #include "uring.h"
@@ -23,21 +24,6 @@
 static struct bv_held held[HELD];
 static atomic_uint held_count;       /* ever used: held[0..] */
 static _Atomic uint32_t changing;
-
-static raw_sigset begin_change(void)
-{
-	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
-
-	while (atomic_exchange_explicit(&changing, 1, memory_order_acquire))
-		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-	return mask;
-}
-
-static void end_change(raw_sigset mask)
-{
-	atomic_store_explicit(&changing, 0, memory_order_release);
-	raw_sigmask(mask);
-}
 
 static void release(struct bv_held *h)
 {
@@ -96,7 +82,7 @@ void bv_files_closing(unsigned first, unsigned last)
 	if (atomic_load_explicit(&held_count, memory_order_relaxed) == 0 ||
 	    raw_getpid() != bv_pid)
 		return;
-	mask = begin_change();
+	mask = lock_take(&changing);
 	for (unsigned i = 0; i < held_count; i++) {
 		struct bv_held *h = &held[i];
 
@@ -107,7 +93,7 @@ void bv_files_closing(unsigned first, unsigned last)
 		if (h->users == 0)
 			release(h);
 	}
-	end_change(mask);
+	lock_give(&changing, mask);
 }
 
 static struct bv_disk *disk_in(const int *fds, unsigned i, int *fd)
@@ -122,12 +108,12 @@ static struct bv_disk *disk_in(const int *fds, unsigned i, int *fd)
  * kernel has the file; the slots that need it find it there. */
 static bool can_hold(int fd, struct bv_disk *disk)
 {
-	raw_sigset mask = begin_change();
+	raw_sigset mask = lock_take(&changing);
 	struct bv_held *h = hold(fd, disk);
 
 	if (h)
 		h->users--;
-	end_change(mask);
+	lock_give(&changing, mask);
 	return h;
 }
 
@@ -168,9 +154,9 @@ static void set(struct bv_uring *ring, unsigned offset, const int *fds,
 
 		if (fd == IORING_REGISTER_FILES_SKIP)
 			continue;
-		mask = begin_change();
+		mask = lock_take(&changing);
 		put(ring, offset + i, fd, disk);
-		end_change(mask);
+		lock_give(&changing, mask);
 	}
 }
 
@@ -181,10 +167,10 @@ void bv_files_drop(struct bv_uring *ring)
 	if (!ring->files)
 		return;
 	bv_uring_settle(ring);
-	mask = begin_change();
+	mask = lock_take(&changing);
 	for (unsigned i = 0; i < ring->file_count; i++)
 		let_go(ring->files[i]);
-	end_change(mask);
+	lock_give(&changing, mask);
 	raw_munmap(ring->files, ring->file_count * sizeof(*ring->files));
 	ring->files = NULL;
 	ring->file_count = 0;
