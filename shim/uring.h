@@ -29,6 +29,8 @@
 #include <blkverify/disk.h>
 #include <blkverify/pool.h>
 
+#include "../src/raw.h"
+
 /* The name under which reports know all of it. */
 #define BV_URING "io_uring"
 
@@ -112,7 +114,7 @@ struct bv_held {
 	int fd;                      /* own.h; -1: free */
 	int origin;                  /* the program's; -1: closed by now */
 	struct bv_disk *disk;
-	unsigned users;              /* slots of all rings */
+	_Atomic unsigned users;      /* slots of all rings, and requests */
 };
 
 /* May these files be registered? Negative errno when one is a target that
@@ -121,12 +123,30 @@ int bv_files_check(const char *call, const struct bv_uring *ring,
 		   const int *fds, unsigned count);
 
 void bv_files_new(struct bv_uring *ring, const int *fds, unsigned count);
-void bv_files_update(struct bv_uring *ring, unsigned offset, const int *fds,
-		     unsigned count);
 void bv_files_drop(struct bv_uring *ring);
 
-/* The target in that slot, or NULL. */
+/* Around changes of single slots: the kernel's and ours must come in the same
+ * order. Signals are blocked in between. */
+raw_sigset bv_files_begin(void);
+void bv_files_end(raw_sigset mask);
+
+/* In between: the kernel has put these files there (as io_uring_register(2)
+ * reads them), or this one (NULL: no target). Its use passes to the slot; where
+ * there is no such slot, it ends. */
+#define BV_NO_SLOT (~0u)
+void bv_files_update(struct bv_uring *ring, unsigned offset, const int *fds,
+		     unsigned count);
+void bv_files_place(struct bv_uring *ring, unsigned slot, struct bv_held *held);
+
+/* In between: one use of the target that the program has open as fd. NULL: no
+ * room, or no descriptor. */
+struct bv_held *bv_files_hold(int fd, struct bv_disk *disk);
+
+/* The target in that slot, or NULL; borrowed, it stays until it is returned,
+ * whatever becomes of the slot. */
 struct bv_held *bv_files_at(const struct bv_uring *ring, unsigned slot);
+struct bv_held *bv_files_borrow(const struct bv_uring *ring, unsigned slot);
+void bv_files_return(struct bv_held *held);
 
 void bv_files_closing(unsigned first, unsigned last);
 void bv_files_forked(void);

@@ -89,6 +89,8 @@ void bv_taken_put(struct bv_taken *taken)
 
 	if (taken->mapped > 0)
 		raw_munmap(taken->iov, taken->mapped);
+	if (taken->held)
+		bv_files_return(taken->held);
 	do {
 		__atomic_store_n(&taken->link, (uint32_t)now, __ATOMIC_RELAXED);
 		then = ((now >> 32) + 1) << 32 | index;

@@ -218,7 +218,8 @@ static bool take_one(struct bv_submission *s, const struct queue *q,
 		bv_sqe_look(q->ring, &t->sqe, &view);
 	t->disk = view.disk;
 	t->fd = view.fd;
-	t->held = view.held;
+	if (view.held)
+		t->held = bv_files_borrow(q->ring, (unsigned)t->sqe.fd);
 	if (t->disk)
 		copy_buffers(t);
 	hollow(t->place);
