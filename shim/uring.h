@@ -7,14 +7,21 @@
  * program's ring by the kernel (IORING_OP_MSG_RING), which wakes whoever
  * waits and looks after overflow. Everything else the kernel gets untouched.
  *
- *   uring_ring.c    the program's rings
- *   uring_files.c   files registered with them
- *   uring_sqe.c     what a request is
- *   uring_job.c     requests taken over: storage and life
- *   uring_run.c     carrying them out, in chains
- *   uring_take.c    taking them over at submission
- *   uring_post.c    sending completions
- *   uring_ours.c    rings of our own, for that and more
+ *   uring_ring.c      the program's rings
+ *   uring_files.c     files registered with them
+ *   uring_sqe.c       what a request is
+ *   uring_place.c     what it does to tables of files
+ *   uring_job.c       requests taken over: storage and life
+ *   uring_copy.c      what they point to
+ *   uring_chain.c     how they are linked
+ *   uring_take.c      taking them over at submission
+ *   uring_dummy.c     what the kernel gets in their place
+ *   uring_launch.c    beginning them afterwards
+ *   uring_run.c       carrying them out, in chains:
+ *   uring_request.c     those that read or change a target
+ *   uring_table.c       those that open or close one
+ *   uring_post.c      sending completions
+ *   uring_ours.c      rings of our own
  */
 #ifndef BV_URING_H
 #define BV_URING_H
@@ -30,6 +37,7 @@
 #include <blkverify/pool.h>
 
 #include "../src/raw.h"
+#include "uring_sqe.h"
 
 /* The name under which reports know all of it. */
 #define BV_URING "io_uring"
@@ -54,8 +62,6 @@ struct io_uring {
 	int ring_fd;
 };
 
-struct bv_held;
-
 /* A ring of the program's. */
 struct bv_uring {
 	_Atomic int key;             /* the program's descriptor + 1; 0: free */
@@ -66,7 +72,8 @@ struct bv_uring {
 	unsigned mask, shift;        /* shift: 1 with SQE128 */
 	struct io_uring_sqe *sqes;
 
-	bool foreign;                /* the kernel was given requests too */
+	bool foreign;                /* others than us have requests of it */
+	bool drained;                /* the kernel may keep some waiting */
 	bool silenced;               /* and, of us, silent ones */
 	bool restricted;             /* it takes only certain requests */
 	bool async_event;            /* its eventfd is for late completions */
@@ -112,7 +119,7 @@ void bv_uring_forked(void);
  * the program may close its descriptor, so we keep a copy. */
 struct bv_held {
 	int fd;                      /* own.h; -1: free */
-	int origin;                  /* the program's; -1: closed by now */
+	int origin;                  /* the program's; -1: none, or closed */
 	struct bv_disk *disk;
 	_Atomic unsigned users;      /* slots of all rings, and requests */
 };
@@ -151,49 +158,6 @@ void bv_files_return(struct bv_held *held);
 void bv_files_closing(unsigned first, unsigned last);
 void bv_files_forked(void);
 
-/* ---- uring_sqe.c ---- */
-
-/* What a request means to us. */
-enum bv_sqe_kind {
-	BV_SQE_HARMLESS,             /* no file contents */
-	BV_SQE_NEUTRAL,              /* the same, and can be had in a chain */
-	BV_SQE_DESCRIPTORS,          /* makes descriptors, out of sight */
-	BV_SQE_READ,
-	BV_SQE_WRITE,
-	BV_SQE_CHANGE,               /* length, space, barriers */
-	BV_SQE_OPEN,
-	BV_SQE_CLOSE,
-	BV_SQE_OPAQUE,               /* cannot be taken over */
-};
-
-struct bv_sqe_view {
-	enum bv_sqe_kind kind;
-	struct bv_disk *disk;        /* the target it is about, or NULL */
-	int fd;                      /* by which the target is reached */
-	struct bv_held *held;        /* registered, or NULL: by fd */
-};
-
-void bv_sqe_look(const struct bv_uring *ring, const struct io_uring_sqe *sqe,
-		 struct bv_sqe_view *view);
-
-/* It goes through unverified, and ends nobody knows when: what it may change
- * is not compared again. */
-void bv_sqe_give_up(struct bv_disk *disk, const struct io_uring_sqe *sqe);
-
-/* Linux 5.19 to 6.16: newer than Debian 12's headers. */
-#define BV_OP_SEND_ZC 47
-#define BV_OP_SENDMSG_ZC 48
-#define BV_OP_READ_MULTISHOT 49
-#define BV_OP_WAITID 50
-#define BV_OP_FUTEX_WAIT 51
-#define BV_OP_FUTEX_WAKE 52
-#define BV_OP_FUTEX_WAITV 53
-#define BV_OP_FIXED_FD_INSTALL 54
-#define BV_OP_FTRUNCATE 55
-#define BV_OP_READV_FIXED 60
-#define BV_OP_WRITEV_FIXED 61
-#define BV_OP_PIPE 62
-
 /* ---- uring_job.c ---- */
 
 #define BV_FEW_SEGMENTS 12
@@ -203,13 +167,17 @@ struct bv_taken {
 	struct bv_job job;           /* the pool's; heads of chains only */
 	struct bv_uring *ring;
 	struct bv_taken *next;       /* of the chain, or of a list */
-	struct bv_disk *disk;        /* NULL: nothing is done */
-	struct bv_held *held;        /* registered, or NULL: then by fd */
-	int fd;
+	enum bv_sqe_kind kind;
+	struct bv_disk *disk;        /* NULL: it concerns no target */
+	struct bv_held *held;        /* what stands in slot fd; NULL: not yet */
+	int fd;                      /* a descriptor, or where registered */
+	bool registered;
 	bool over;                   /* all that is left is to say result */
+	bool failed;                 /* a chain breaks at it */
 	int result;
 
-	struct io_uring_sqe sqe;     /* as the program wrote it */
+	struct io_uring_sqe sqe;     /* the program's, pointers to copies */
+	struct io_uring_sqe original;
 	struct io_uring_sqe *place;  /* where it stood */
 	unsigned index;              /* which it was of those submitted */
 
@@ -219,14 +187,15 @@ struct bv_taken {
 
 	struct iovec *iov;           /* private copy */
 	unsigned count;
-	size_t mapped;               /* bytes of iov where it is a mapping */
-	struct iovec few[BV_FEW_SEGMENTS];
+	struct iovec maps[3];        /* copies that have no room here */
+	size_t used;                 /* bytes of: */
+	_Alignas(16) unsigned char room[BV_FEW_SEGMENTS * sizeof(struct iovec)];
 };
 
 /* By which the target is reached now: ours may move. */
 static inline int bv_taken_fd(const struct bv_taken *taken)
 {
-	return taken->held ? taken->held->fd : taken->fd;
+	return taken->held ? taken->held->fd : taken->registered ? -1 : taken->fd;
 }
 
 /* A free one, or NULL when there is none. */
@@ -244,10 +213,29 @@ void bv_taken_settle(unsigned first, unsigned last,
 
 void bv_taken_forked(void);
 
+/* ---- uring_copy.c ---- */
+
+/* What a request points to need not outlive its submission: it is copied, and
+ * sqe made to point to the copies. Returns 0, or the negative errno that the
+ * kernel would complete it with. */
+int bv_copy_in(struct bv_taken *taken);
+
 /* ---- uring_run.c ---- */
 
 /* Hands a chain to the pool. */
 void bv_chain_start(struct bv_taken *head);
+
+/* Those below carry out one request, and return its result; where it is not a
+ * failure and yet breaks a chain, they set failed. */
+int64_t bv_request_run(struct bv_taken *taken);      /* uring_request.c */
+int64_t bv_table_open(struct bv_taken *taken);       /* uring_table.c */
+int64_t bv_table_close(struct bv_taken *taken);
+
+/* Is it a timeout for the request before it? */
+static inline bool bv_is_link_timeout(const struct bv_taken *taken)
+{
+	return taken->sqe.opcode == IORING_OP_LINK_TIMEOUT && !taken->disk;
+}
 
 /* ---- uring_ours.c ---- */
 
@@ -273,11 +261,23 @@ void bv_ours_forked(void);
 
 /* ---- uring_post.c ---- */
 
+/* Can it be reached? Makes sure that post_fd is there. */
+bool bv_post_reaches(struct bv_uring *ring);
+
 /* Gives the program a completion. Does not return where that fails for
  * good: the program would wait for ever. */
 void bv_post(struct bv_uring *ring, uint64_t user_data, int result);
 
+/* ---- uring_dummy.c ---- */
+
+/* Each is made of a request, in its place, and keeps its name; and its links,
+ * but for the first. */
+void bv_dummy_silent(struct io_uring_sqe *sqe);  /* no completion */
+void bv_dummy_refused(struct io_uring_sqe *sqe); /* EBADF */
+
 /* ---- uring_take.c ---- */
+
+#define BV_LINKS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)
 
 /* What one call submits. */
 struct bv_submission {
@@ -292,6 +292,11 @@ struct bv_submission {
  * something to launch after the kernel took the rest. */
 bool bv_take(struct bv_submission *s, struct bv_uring *ring,
 	     const struct io_uring *own, unsigned most);
+
+/* ---- uring_launch.c ---- */
+
+/* It stands in the queue as the program wrote it, again. */
+void bv_put_back(struct bv_taken *taken);
 
 /* The kernel has taken what it would: begins what was among it, and puts
  * the rest back where it stood. */

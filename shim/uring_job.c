@@ -76,9 +76,12 @@ struct bv_taken *bv_taken_get(void)
 	taken->next = NULL;
 	taken->disk = NULL;
 	taken->held = NULL;
+	taken->registered = false;
+	taken->over = taken->failed = false;
 	taken->count = 0;
-	taken->over = false;
-	taken->mapped = 0;
+	for (int i = 0; i < 3; i++)
+		taken->maps[i].iov_len = 0;
+	taken->used = 0;
 	return taken;
 }
 
@@ -87,8 +90,10 @@ void bv_taken_put(struct bv_taken *taken)
 	uint32_t index = (uint32_t)(taken - atomic_load(&storage)) + 1;
 	uint64_t now = atomic_load(&released), then;
 
-	if (taken->mapped > 0)
-		raw_munmap(taken->iov, taken->mapped);
+	for (int i = 0; i < 3; i++)
+		if (taken->maps[i].iov_len > 0)
+			raw_munmap(taken->maps[i].iov_base,
+				   taken->maps[i].iov_len);
 	if (taken->held)
 		bv_files_return(taken->held);
 	do {
@@ -97,24 +102,35 @@ void bv_taken_put(struct bv_taken *taken)
 	} while (!atomic_compare_exchange_weak(&released, &now, then));
 }
 
+static void set_uses(struct bv_taken *taken)
+{
+	int fd = taken->disk ? bv_taken_fd(taken) : -1;
+
+	atomic_store(&taken->uses, fd < 0 ? 0 : (uint32_t)fd + 1);
+}
+
+static void wake_waiting(void)
+{
+	if (atomic_load(&waiting) == 0)
+		return;
+	atomic_fetch_add(&finished, 1);
+	raw_futex_wake(&finished, INT32_MAX);
+}
+
 void bv_taken_began(struct bv_taken *taken)
 {
 	static _Atomic uint64_t count;
 
-	taken->number = atomic_fetch_add(&count, 1);
+	taken->number = atomic_fetch_add(&count, 1) + 1;
 	atomic_fetch_add(&busy, 1);
-	atomic_store(&taken->uses, taken->disk ? (uint32_t)bv_taken_fd(taken) + 1
-					       : 0);
+	set_uses(taken);
 }
 
 void bv_taken_finished(struct bv_taken *taken)
 {
 	atomic_store(&taken->uses, 0);
 	atomic_fetch_sub(&busy, 1);
-	if (atomic_load(&waiting) > 0) {
-		atomic_fetch_add(&finished, 1);
-		raw_futex_wake(&finished, INT32_MAX);
-	}
+	wake_waiting();
 }
 
 static bool any_uses(unsigned first, unsigned last,

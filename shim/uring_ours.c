@@ -44,30 +44,29 @@ static int enroll(int fd, unsigned code, void *argument, unsigned count)
 			     count, 0, 0);
 }
 
-/* Newer requests than those known here may well be left out. */
-enum { OPS = 64 };
-static _Atomic uint64_t ops;         /* bit n: the kernel has opcode n */
+/* As many as an opcode has values: those that the kernel does not name, it
+ * does not have. */
+enum { OPS = 256 };
+static _Atomic uint64_t ops[OPS / 64];   /* bit n: the kernel has opcode n */
 
 static bool has_message(int fd)
 {
 	_Alignas(8) unsigned char room[sizeof(struct io_uring_probe) +
 				       OPS * sizeof(struct io_uring_probe_op)];
 	struct io_uring_probe *probe = (void *)room;
-	uint64_t found = 0;
 
 	memset(room, 0, sizeof(room));
 	if (enroll(fd, IORING_REGISTER_PROBE, probe, OPS) < 0)
 		return false;
 	for (unsigned i = 0; i < OPS; i++)
 		if (probe->ops[i].flags & IO_URING_OP_SUPPORTED)
-			found |= (uint64_t)1 << i;
-	atomic_store(&ops, found);
-	return found >> IORING_OP_MSG_RING & 1;
+			atomic_fetch_or(&ops[i / 64], (uint64_t)1 << i % 64);
+	return bv_ours_knows(IORING_OP_MSG_RING);
 }
 
 bool bv_ours_knows(unsigned opcode)
 {
-	return opcode < OPS && atomic_load(&ops) >> opcode & 1;
+	return opcode < OPS && atomic_load(&ops[opcode / 64]) >> opcode % 64 & 1;
 }
 
 /* The index by which this thread may enter fd, or a negative errno. */

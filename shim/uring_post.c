@@ -1,4 +1,7 @@
 /* uring_post: completions; see uring.h. */
+#include <errno.h>
+
+#include <blkverify/own.h>
 #include <blkverify/policy.h>
 
 #include "../src/raw.h"
@@ -12,6 +15,12 @@ static void __attribute__((noreturn)) give_up(int error)
 	text_add(&why, "io_uring: a completion cannot be sent: ");
 	text_errno(&why, error);
 	bv_policy_fatal(&why);
+}
+
+bool bv_post_reaches(struct bv_uring *ring)
+{
+	return ring->post_fd >= 0 ||
+	       bv_own_dup(ring->key - 1, &ring->post_fd) == 0;
 }
 
 /* One message, carried out at once. Returns 0 or a negative errno. */

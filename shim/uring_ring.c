@@ -49,7 +49,7 @@ static void drop(struct bv_uring *ring)
 	bv_uring_settle(ring);
 	bv_files_drop(ring);
 	bv_own_release(&ring->post_fd);
-	ring->foreign = ring->silenced = false;
+	ring->foreign = ring->drained = ring->silenced = false;
 	ring->restricted = ring->async_event = false;
 	atomic_store(&ring->key, 0);
 }

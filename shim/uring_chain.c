@@ -1,0 +1,103 @@
+/* uring_chain: chains in a submission queue; see uring_chain.h. */
+#include <blkverify/own.h>
+
+#include "uring_chain.h"
+
+struct io_uring_sqe *bv_queue_at(const struct bv_queue *q, unsigned i)
+{
+	const struct bv_uring *ring = q->ring;
+	unsigned at = i < q->handed ? q->head + i
+				    : q->own->sqe_head + (i - q->handed);
+
+	at &= ring->mask;
+	if (i < q->handed && ring->array)
+		at = ring->array[at];
+	/* The kernel drops what is out of range. */
+	return at > ring->mask ? NULL : &ring->sqes[at << ring->shift];
+}
+
+/* What the kernel drops ends it. */
+unsigned bv_chain_end(const struct bv_queue *q, unsigned first)
+{
+	unsigned i = first;
+
+	while (i < q->total) {
+		const struct io_uring_sqe *sqe = bv_queue_at(q, i);
+
+		if (!sqe)
+			return i > first ? i : i + 1;
+		i++;
+		if (!(sqe->flags & BV_LINKS))
+			break;
+	}
+	return i;
+}
+
+/* Makes descriptors, or ends some, that we will not see. */
+static bool is_out_of_sight(const struct bv_sqe_view *view)
+{
+	return view->kind == BV_SQE_DESCRIPTORS ||
+	       (!view->disk && (view->kind == BV_SQE_OPEN ||
+				view->kind == BV_SQE_CLOSE ||
+				view->kind == BV_SQE_INSTALL));
+}
+
+static void note_target(struct bv_chain *c, const struct bv_sqe_view *view)
+{
+	c->targets++;
+	c->opaque |= view->kind == BV_SQE_OPAQUE;
+}
+
+static void note_stranger(struct bv_chain *c, const struct bv_sqe_view *view,
+			  const struct io_uring_sqe *sqe, bool first)
+{
+	/* A timeout is for the request before it. */
+	if (view->kind == BV_SQE_NEUTRAL &&
+	    (sqe->opcode == IORING_OP_NOP || !first))
+		return;
+	c->rooted = true;
+}
+
+void bv_chain_survey(const struct bv_queue *q, struct bv_chain *c)
+{
+	struct bv_coming coming = { 0 };
+
+	for (unsigned i = c->first; i < c->end; i++) {
+		struct io_uring_sqe *sqe = bv_queue_at(q, i);
+		struct bv_sqe_view view;
+
+		if (!sqe)
+			continue;
+		bv_sqe_look(q->ring, sqe, &coming, &view);
+		if (i == c->first)
+			c->head = view;
+		c->drains |= sqe->flags & IOSQE_IO_DRAIN;
+		c->opens |= is_out_of_sight(&view);
+		if (view.disk)
+			note_target(c, &view);
+		else
+			note_stranger(c, &view, sqe, i == c->first);
+		/* One of ours does not exist, as far as the program knows. */
+		if (view.kind == BV_SQE_CLOSE && sqe->file_index == 0 &&
+		    bv_own_has(sqe->fd))
+			sqe->fd = -1;
+	}
+}
+
+const char *bv_chain_obstacle(const struct bv_queue *q, const struct bv_chain *c)
+{
+	struct bv_uring *ring = q->ring;
+
+	if (!bv_ours_possible())
+		return BV_URING " without IORING_OP_MSG_RING (Linux 5.18)";
+	if (c->opaque || ring->restricted)
+		return BV_URING;
+	if (!bv_post_reaches(ring))
+		return BV_URING " without descriptors";
+	if (c->rooted)
+		return BV_URING " chain with other files";
+	/* When the kernel is done with those before, it does not say. */
+	if (c->drains && ring->foreign)
+		return BV_URING " drain";
+	return NULL;
+}
