@@ -5,7 +5,9 @@
  * concerns a target is therefore taken out of the submission queue, carried
  * out by the engine on a thread of the pool, and its completion sent to the
  * program's ring by the kernel (IORING_OP_MSG_RING), which wakes whoever
- * waits and looks after overflow. Everything else the kernel gets untouched.
+ * waits and looks after overflow. Everything else the kernel gets untouched;
+ * where it is linked to what concerns a target, a ring of our own carries it
+ * out.
  *
  *   uring_ring.c      the program's rings
  *   uring_files.c     files registered with them
@@ -20,6 +22,7 @@
  *   uring_run.c       carrying them out, in chains:
  *   uring_request.c     those that read or change a target
  *   uring_table.c       those that open or close one
+ *   uring_stranger.c    those that concern no target
  *   uring_post.c      sending completions
  *   uring_ours.c      rings of our own
  */
@@ -77,6 +80,7 @@ struct bv_uring {
 	bool silenced;               /* and, of us, silent ones */
 	bool restricted;             /* it takes only certain requests */
 	bool async_event;            /* its eventfd is for late completions */
+	atomic_bool leaving;         /* nothing of it waits any more */
 
 	struct bv_held **files;      /* registered; NULL where no target is */
 	unsigned file_count;
@@ -172,9 +176,11 @@ struct bv_taken {
 	struct bv_held *held;        /* what stands in slot fd; NULL: not yet */
 	int fd;                      /* a descriptor, or where registered */
 	bool registered;
+	bool loose;                  /* its descriptor may have been closed */
 	bool over;                   /* all that is left is to say result */
 	bool failed;                 /* a chain breaks at it */
 	int result;
+	uint32_t flags;              /* of the completion */
 
 	struct io_uring_sqe sqe;     /* the program's, pointers to copies */
 	struct io_uring_sqe original;
@@ -183,6 +189,7 @@ struct bv_taken {
 
 	uint64_t number;             /* in order of submission */
 	_Atomic uint32_t uses;       /* descriptor + 1; 0: none (any more) */
+	_Atomic uint64_t state;      /* of one that may be called off */
 	uint32_t link;               /* of the free list */
 
 	struct iovec *iov;           /* private copy */
@@ -211,6 +218,25 @@ void bv_taken_finished(struct bv_taken *taken);
 void bv_taken_settle(unsigned first, unsigned last,
 		     const struct bv_taken *before);
 
+/* Around a wait for something that may never come: neither other requests
+ * nor who closes a descriptor wait for the chain that begins with this one.
+ * False: then it must not wait. */
+bool bv_taken_park(struct bv_taken *taken);
+void bv_taken_unpark(struct bv_taken *taken);
+
+/* From now on it can be called off, by this program's request or because its
+ * ring goes. */
+void bv_taken_may_go(struct bv_taken *taken);
+bool bv_taken_is_called_off(const struct bv_taken *taken);
+
+/* Calls off what cancel, submitted to ring, would cancel. True when there was
+ * something. */
+bool bv_taken_call_off(const struct bv_uring *ring,
+		       const struct io_uring_sqe *cancel);
+
+/* Is cancel for all that it matches, rather than the first? */
+bool bv_cancels_many(const struct io_uring_sqe *cancel);
+
 void bv_taken_forked(void);
 
 /* ---- uring_copy.c ---- */
@@ -220,6 +246,9 @@ void bv_taken_forked(void);
  * kernel would complete it with. */
 int bv_copy_in(struct bv_taken *taken);
 
+/* It was carried out: what it has changed of them, the program gets. */
+void bv_copy_out(struct bv_taken *taken);
+
 /* ---- uring_run.c ---- */
 
 /* Hands a chain to the pool. */
@@ -228,6 +257,7 @@ void bv_chain_start(struct bv_taken *head);
 /* Those below carry out one request, and return its result; where it is not a
  * failure and yet breaks a chain, they set failed. */
 int64_t bv_request_run(struct bv_taken *taken);      /* uring_request.c */
+int64_t bv_stranger_run(struct bv_taken *taken);     /* uring_stranger.c */
 int64_t bv_table_open(struct bv_taken *taken);       /* uring_table.c */
 int64_t bv_table_close(struct bv_taken *taken);
 
@@ -266,7 +296,8 @@ bool bv_post_reaches(struct bv_uring *ring);
 
 /* Gives the program a completion. Does not return where that fails for
  * good: the program would wait for ever. */
-void bv_post(struct bv_uring *ring, uint64_t user_data, int result);
+void bv_post(struct bv_uring *ring, uint64_t user_data, int result,
+	     uint32_t flags);
 
 /* ---- uring_dummy.c ---- */
 

@@ -55,7 +55,8 @@ static void note_stranger(struct bv_chain *c, const struct bv_sqe_view *view,
 	if (view->kind == BV_SQE_NEUTRAL &&
 	    (sqe->opcode == IORING_OP_NOP || !first))
 		return;
-	c->rooted = true;
+	c->waits = true;
+	c->rooted |= !view->moves;
 }
 
 void bv_chain_survey(const struct bv_queue *q, struct bv_chain *c)
@@ -95,9 +96,9 @@ const char *bv_chain_obstacle(const struct bv_queue *q, const struct bv_chain *c
 	if (!bv_post_reaches(ring))
 		return BV_URING " without descriptors";
 	if (c->rooted)
-		return BV_URING " chain with other files";
+		return BV_URING " chain with requests of that ring alone";
 	/* When the kernel is done with those before, it does not say. */
-	if (c->drains && ring->foreign)
+	if (c->drains && (ring->foreign || c->waits))
 		return BV_URING " drain";
 	return NULL;
 }

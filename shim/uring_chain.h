@@ -21,7 +21,8 @@ struct bv_chain {
 	unsigned first, end;
 	struct bv_sqe_view head;     /* of its first request */
 	unsigned targets;            /* requests on them */
-	bool rooted;                 /* others are the kernel's */
+	bool rooted;                 /* others are for this ring alone */
+	bool waits;                  /* it may, for what never comes */
 	bool opaque, drains, opens;
 };
 

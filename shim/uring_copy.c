@@ -159,6 +159,21 @@ static int copy_message(struct bv_taken *t)
 	return result;
 }
 
+void bv_copy_out(struct bv_taken *t)
+{
+	const struct msghdr *ours = (const void *)(uintptr_t)t->sqe.addr;
+	struct msghdr *theirs = (void *)(uintptr_t)t->original.addr;
+
+	if (t->sqe.opcode != IORING_OP_RECVMSG)
+		return;
+	bv_user_copy_out(&theirs->msg_namelen, &ours->msg_namelen,
+			 sizeof(ours->msg_namelen));
+	bv_user_copy_out(&theirs->msg_controllen, &ours->msg_controllen,
+			 sizeof(ours->msg_controllen));
+	bv_user_copy_out(&theirs->msg_flags, &ours->msg_flags,
+			 sizeof(ours->msg_flags));
+}
+
 static int copy_attribute(struct bv_taken *t)
 {
 	struct io_uring_sqe *sqe = &t->sqe;

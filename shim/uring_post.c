@@ -8,6 +8,9 @@
 #include "guard.h"
 #include "uring.h"
 
+/* Newer than Debian 12's headers. */
+#define MSG_RING_FLAGS_PASS (1u << 1)
+
 static void __attribute__((noreturn)) give_up(int error)
 {
 	static struct bv_text why;
@@ -36,7 +39,15 @@ static int send(const struct io_uring_sqe *message)
 	return result;
 }
 
-void bv_post(struct bv_uring *ring, uint64_t user_data, int result)
+/* Flags are passed from Linux 6.3 on; before that, they are lost. */
+static void pass_flags(struct io_uring_sqe *message, uint32_t flags)
+{
+	message->msg_ring_flags = flags ? MSG_RING_FLAGS_PASS : 0;
+	message->file_index = flags;
+}
+
+void bv_post(struct bv_uring *ring, uint64_t user_data, int result,
+	     uint32_t flags)
 {
 	static const struct timespec while_ = { 0, 1000000 };
 	struct io_uring_sqe message = {
@@ -48,6 +59,7 @@ void bv_post(struct bv_uring *ring, uint64_t user_data, int result)
 	};
 	int error = -EAGAIN;
 
+	pass_flags(&message, flags);
 	/* The descriptor may have to move (own.h), and memory be short for a
 	 * while. */
 	for (int tries = 0; tries < 10000; tries++) {
@@ -55,6 +67,8 @@ void bv_post(struct bv_uring *ring, uint64_t user_data, int result)
 		error = send(&message);
 		if (error >= 0)
 			return;
+		if (error == -EINVAL)
+			pass_flags(&message, 0);
 		raw_call(SYS_nanosleep, (long)&while_, 0, 0, 0, 0, 0);
 	}
 	give_up(-error);

@@ -51,6 +51,9 @@ static bool is_gone(struct bv_taken *t)
 {
 	if (t->held || bv_fd_learn(t->fd) == t->disk)
 		return false;
+	/* Closed while it waited: the kernel would not find it, either. */
+	if (t->loose && raw_fcntl(t->fd, F_GETFD, 0) < 0)
+		return true;
 	bv_policy_unverified(t->disk, BV_URING " on a descriptor closed early",
 			     -EBADF);
 	return true;

@@ -46,11 +46,13 @@ static void drop(struct bv_uring *ring)
 	int fd = ring->key - 1;
 
 	by_number[fd] = 0;
+	atomic_store(&ring->leaving, true);
 	bv_uring_settle(ring);
 	bv_files_drop(ring);
 	bv_own_release(&ring->post_fd);
 	ring->foreign = ring->drained = ring->silenced = false;
 	ring->restricted = ring->async_event = false;
+	atomic_store(&ring->leaving, false);
 	atomic_store(&ring->key, 0);
 }
 

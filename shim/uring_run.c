@@ -2,6 +2,8 @@
  * uring.h. */
 #include <limits.h>
 
+#include <blkverify/policy.h>
+
 #include "guard.h"
 #include "uring.h"
 
@@ -19,10 +21,37 @@ static bool is_short(const struct bv_taken *t, int64_t result)
 	return (size_t)result != wanted;
 }
 
+/* Its descriptor may mean another file than it did, when its turn comes: a
+ * target, perhaps. */
+static bool is_stranger(struct bv_taken *t)
+{
+	struct bv_coming nothing = { 0 };
+	struct bv_sqe_view view;
+
+	if (t->disk || t->kind == BV_SQE_NEUTRAL)
+		return false;
+	bv_sqe_look(t->ring, &t->sqe, &nothing, &view);
+	if (!view.disk)
+		return true;
+	if (view.kind == BV_SQE_OPAQUE) {
+		t->result = bv_policy_unverified(view.disk, BV_URING, -EBADF);
+		t->over = t->result < 0;
+		if (!t->over)
+			bv_sqe_give_up(view.disk, &t->sqe);
+		return !t->over;
+	}
+	t->kind = view.kind;
+	t->disk = view.disk;
+	t->fd = view.fd;
+	return false;
+}
+
 static int64_t carry_out(struct bv_taken *t)
 {
 	int64_t result = 0;
 
+	if (!t->over && is_stranger(t))
+		return bv_stranger_run(t);
 	if (t->over) {
 		result = t->result;
 	} else if (t->disk) {
@@ -36,7 +65,8 @@ static int64_t carry_out(struct bv_taken *t)
 /* What becomes of the rest of a chain. */
 enum fate { GOES_ON, BROKEN, BROKEN_SILENTLY };
 
-/* Without being carried out: one that was wrong from the start says how. */
+/* Without being carried out: one that was wrong from the start says how, and
+ * a timeout what it came to, if a ring of ours had it; else nothing. */
 static int end_untouched(const struct bv_taken *t)
 {
 	return t->over ? t->result : -ECANCELED;
@@ -46,7 +76,7 @@ static void say(struct bv_taken *t, int64_t result, bool says)
 {
 	bv_taken_finished(t);
 	if (says)
-		bv_post(t->ring, t->sqe.user_data, (int)result);
+		bv_post(t->ring, t->sqe.user_data, (int)result, t->flags);
 }
 
 static enum fate run_one(struct bv_taken *t, enum fate fate)

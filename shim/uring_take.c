@@ -125,6 +125,27 @@ static bool take_chain(struct bv_submission *s, const struct bv_queue *q,
 	}
 	if (wrong && c->end - c->first > 1)
 		fail_all(*before);
+	q->ring->foreign |= c->waits;
+	return true;
+}
+
+/* It is for one of ours that waits: that it is too late to be sure of it, is
+ * true at any time. Where it is for many, the kernel looks for others. */
+static bool take_cancel(struct bv_submission *s, const struct bv_queue *q,
+			const struct bv_chain *c)
+{
+	const struct io_uring_sqe *sqe = bv_queue_at(q, c->first);
+	struct bv_coming coming = { 0 };
+	struct bv_taken *t;
+
+	if (c->end - c->first > 1 || !bv_taken_call_off(q->ring, sqe) ||
+	    bv_cancels_many(sqe))
+		return false;
+	t = take_one(s, q, c->first, &coming);
+	if (!t)
+		return false;
+	hollow(t);
+	fail_early(t, -EALREADY);
 	return true;
 }
 
@@ -148,6 +169,8 @@ static void decide(struct bv_submission *s, const struct bv_queue *q,
 	if (c->opens)
 		bv_fd_distrust();
 	if (c->targets == 0) {
+		if (c->head.kind == BV_SQE_CANCEL && take_cancel(s, q, c))
+			return;
 		if (c->drains)
 			explain(q->ring);
 		q->ring->drained |= c->drains;

@@ -1009,9 +1009,6 @@ static void refused(const char *what)
 		s = reads(fd, NULL, 0, 0);
 		s->opcode = 49;
 		s->flags |= IOSQE_BUFFER_SELECT;
-	} else if (!strcmp(what, "no_mixed_chain")) {
-		link_next(writes(ends[1], "x", 1, 0), IOSQE_IO_LINK);
-		reads(fd, buf, 4096, 0);
 	} else if (!strcmp(what, "no_mixed_drain")) {
 		writes(ends[1], "x", 1, 0);
 		link_next(reads(fd, buf, 4096, 0), IOSQE_IO_DRAIN);
@@ -1031,8 +1028,8 @@ static void refused(const char *what)
 	io_uring_queue_exit(&ring);
 }
 
-static const char *const refusals[] = { "no_select", "no_splice", "no_command", "no_multishot", "no_mixed_chain",
-	"no_mixed_drain", "no_direct_open", "no_update" };
+static const char *const refusals[] = { "no_select", "no_splice", "no_command", "no_multishot", "no_mixed_drain",
+	"no_direct_open", "no_update" };
 
 /* ---- a watcher: does anything show before it may? ---- */
 
