@@ -21,7 +21,7 @@
  *   uring_launch.c    beginning them afterwards
  *   uring_run.c       carrying them out, in chains:
  *   uring_request.c     those that read or change a target
- *   uring_table.c       those that open or close one
+ *   uring_table.c       those that change the ring's table of files
  *   uring_stranger.c    those that concern no target
  *   uring_post.c      sending completions
  *   uring_ours.c      rings of our own
@@ -149,9 +149,10 @@ void bv_files_update(struct bv_uring *ring, unsigned offset, const int *fds,
 		     unsigned count);
 void bv_files_place(struct bv_uring *ring, unsigned slot, struct bv_held *held);
 
-/* In between: one use of the target that the program has open as fd. NULL: no
- * room, or no descriptor. */
+/* In between: one use of the target that the program, or we alone, have open
+ * as fd. NULL: no room, or no descriptor. */
 struct bv_held *bv_files_hold(int fd, struct bv_disk *disk);
+struct bv_held *bv_files_adopt(int fd, struct bv_disk *disk);
 
 /* The target in that slot, or NULL; borrowed, it stays until it is returned,
  * whatever becomes of the slot. */
@@ -260,6 +261,9 @@ int64_t bv_request_run(struct bv_taken *taken);      /* uring_request.c */
 int64_t bv_stranger_run(struct bv_taken *taken);     /* uring_stranger.c */
 int64_t bv_table_open(struct bv_taken *taken);       /* uring_table.c */
 int64_t bv_table_close(struct bv_taken *taken);
+int64_t bv_table_update(struct bv_taken *taken);
+int64_t bv_table_send(struct bv_taken *taken);
+int64_t bv_table_install(struct bv_taken *taken);
 
 /* Is it a timeout for the request before it? */
 static inline bool bv_is_link_timeout(const struct bv_taken *taken)
@@ -298,6 +302,13 @@ bool bv_post_reaches(struct bv_uring *ring);
  * good: the program would wait for ever. */
 void bv_post(struct bv_uring *ring, uint64_t user_data, int result,
 	     uint32_t flags);
+
+/* Can files be sent to the tables of rings (Linux 6.1)? */
+bool bv_post_sends_files(void);
+
+/* Puts a file into a slot of ring's table: index as sqe.file_index. Returns
+ * the slot where the kernel chose it, 0, or a negative errno. */
+int bv_post_file(struct bv_uring *ring, int fd, unsigned index);
 
 /* ---- uring_dummy.c ---- */
 

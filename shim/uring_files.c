@@ -87,6 +87,15 @@ struct bv_held *bv_files_hold(int fd, struct bv_disk *disk)
 	return h;
 }
 
+struct bv_held *bv_files_adopt(int fd, struct bv_disk *disk)
+{
+	struct bv_held *h = keep(fd, -1, disk);
+
+	if (h)
+		atomic_fetch_add(&h->users, 1);
+	return h;
+}
+
 static void let_go(struct bv_held *h)
 {
 	if (h && atomic_fetch_sub(&h->users, 1) == 1 && h->origin < 0)

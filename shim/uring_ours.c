@@ -158,7 +158,7 @@ static struct ours *make(void)
 {
 	struct io_uring_params params;
 	struct ours *o = map(sizeof(*o), MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int fd;
+	int fd, empty = -1;
 
 	if (raw_is_error(o))
 		return NULL;
@@ -168,6 +168,8 @@ static struct ours *make(void)
 		return NULL;
 	}
 	o->index = map_ring(o, fd, &params) ? take_index(fd) : -1;
+	/* Its table of files: one slot, for bv_post_file. */
+	enroll(fd, IORING_REGISTER_FILES, &empty, 1);
 	raw_close(fd);
 	if (o->index >= 0)
 		return o;

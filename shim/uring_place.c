@@ -61,7 +61,7 @@ static void look_at_path(const struct bv_uring *ring,
 	else
 		view->disk = disk;
 	/* Somebody else may open what we may not. */
-	if (sqe->personality || direct)
+	if (sqe->personality || (direct && !bv_post_sends_files()))
 		view->kind = BV_SQE_OPAQUE;
 }
 
@@ -74,8 +74,10 @@ static void look_at_close(const struct bv_uring *ring,
 
 	bv_sqe_look_at_file(ring, coming, sqe->file_index != 0,
 			    sqe->file_index ? (int)slot : sqe->fd, view);
-	if (sqe->file_index != 0)
-		view->kind = BV_SQE_OPAQUE;
+	if (sqe->file_index == 0 || !view->disk)
+		return;
+	view->fills = true;
+	view->slot = slot;
 }
 
 static bool chooses_slots(uint64_t offset)
@@ -110,7 +112,8 @@ static void look_at_update(const struct bv_uring *ring,
 	view->disk = about;
 	if (sqe->len > 1)
 		coming->unclear = true;
-	view->kind = BV_SQE_OPAQUE;
+	if (about && chooses && !bv_post_sends_files())
+		view->kind = BV_SQE_OPAQUE;
 }
 
 /* A file of a slot goes to another ring. */
@@ -127,14 +130,18 @@ static void look_at_message(const struct bv_uring *ring,
 		return;
 	}
 	bv_sqe_look_at_file(ring, coming, true, (int)sqe->addr3, view);
-	view->kind = BV_SQE_OPAQUE;
+	if (view->disk && (!other || !bv_post_reaches(other) ||
+			   !bv_post_sends_files()))
+		view->kind = BV_SQE_OPAQUE;
 	if (view->disk || !other || sqe->file_index == 0 ||
 	    sqe->file_index == IORING_FILE_INDEX_ALLOC)
 		return;
 	/* What comes there, the kernel alone knows. */
 	former = bv_files_at(other, sqe->file_index - 1);
-	if (former)
+	if (former) {
+		view->kind = BV_SQE_OPAQUE;
 		view->disk = former->disk;
+	}
 }
 
 /* Sockets and pipes, straight into the table. */
@@ -170,6 +177,8 @@ void bv_sqe_look_at_place(const struct bv_uring *ring,
 		look_at_message(ring, coming, sqe, view);
 		break;
 	case BV_SQE_INSTALL:
+		if (sqe->flags & IOSQE_FIXED_FILE)
+			bv_sqe_look_at_file(ring, coming, true, sqe->fd, view);
 		break;
 	default:
 		look_at_made(ring, sqe, view);

@@ -73,3 +73,34 @@ void bv_post(struct bv_uring *ring, uint64_t user_data, int result,
 	}
 	give_up(-error);
 }
+
+bool bv_post_sends_files(void)
+{
+	return bv_ours_possible() && bv_ours_knows(BV_OP_SENDMSG_ZC);
+}
+
+/* By way of the one slot of our own ring's table. */
+int bv_post_file(struct bv_uring *ring, int fd, unsigned index)
+{
+	int nothing = -1;
+	const struct io_uring_sqe sqes[] = {
+		{ .opcode = IORING_OP_FILES_UPDATE, .addr = (uintptr_t)&fd,
+		  .len = 1, .flags = IOSQE_IO_LINK },
+		{ .opcode = IORING_OP_MSG_RING, .fd = ring->post_fd,
+		  .addr = IORING_MSG_SEND_FD, .file_index = index,
+		  .msg_ring_flags = IORING_MSG_RING_CQE_SKIP,
+		  .flags = IOSQE_IO_HARDLINK, .user_data = 1 },
+		{ .opcode = IORING_OP_FILES_UPDATE, .addr = (uintptr_t)&nothing,
+		  .len = 1, .user_data = 2 },
+	};
+	int results[3] = { 0 };
+	struct io_uring_cqe cqe;
+
+	if (bv_ours_submit(sqes, 3) < 0)
+		return -ENOMEM;
+	for (int i = 0; i < 3; i++) {
+		bv_ours_reap(&cqe, NULL);
+		results[cqe.user_data] = cqe.res;
+	}
+	return results[0] < 0 ? results[0] : results[1];
+}

@@ -87,6 +87,8 @@ int64_t bv_request_run(struct bv_taken *t)
 	switch (t->kind) {
 	case BV_SQE_OPEN:
 		return bv_table_open(t);
+	case BV_SQE_FILES:
+		return bv_table_update(t);
 	case BV_SQE_CLOSE:
 		return bv_table_close(t);
 	default:
@@ -99,6 +101,10 @@ int64_t bv_request_run(struct bv_taken *t)
 		return transfer(t, true);
 	case BV_SQE_WRITE:
 		return transfer(t, false);
+	case BV_SQE_SEND:
+		return bv_table_send(t);
+	case BV_SQE_INSTALL:
+		return bv_table_install(t);
 	default:
 		return change(t);
 	}

@@ -991,7 +991,7 @@ static void mixed(void)
 static void refused(const char *what)
 {
 	char *buf = buffer(65536, 1);
-	int ends[2], fds[1];
+	int ends[2];
 	struct io_uring_sqe *s;
 
 	need("pipe", pipe(ends));
@@ -1016,20 +1016,12 @@ static void refused(const char *what)
 		reads(fd, buf, 4096, 0);
 		go(1);
 		link_next(nop(), IOSQE_IO_DRAIN);
-	} else if (!strcmp(what, "no_direct_open")) {
-		io_uring_register_files_sparse(&ring, 4);
-		io_uring_prep_openat_direct(numbered(sqe()), AT_FDCWD, path, O_RDONLY, 0, 1);
-	} else if (!strcmp(what, "no_update")) {
-		io_uring_register_files_sparse(&ring, 4);
-		fds[0] = fd;
-		io_uring_prep_files_update(numbered(sqe()), fds, 1, 1);
 	}
 	go(strstr(what, "mixed") ? 2 : 1);
 	io_uring_queue_exit(&ring);
 }
 
-static const char *const refusals[] = { "no_select", "no_splice", "no_command", "no_multishot", "no_mixed_drain",
-	"no_direct_open", "no_update" };
+static const char *const refusals[] = { "no_select", "no_splice", "no_command", "no_multishot", "no_mixed_drain" };
 
 /* ---- a watcher: does anything show before it may? ---- */
 
