@@ -23,6 +23,7 @@
  *   uring_request.c     those that read or change a target
  *   uring_table.c       those that change the ring's table of files
  *   uring_stranger.c    those that concern no target
+ *   uring_select.c    reads into buffers that the kernel chooses
  *   uring_post.c      sending completions
  *   uring_ours.c      rings of our own
  */
@@ -177,6 +178,7 @@ struct bv_taken {
 	struct bv_held *held;        /* what stands in slot fd; NULL: not yet */
 	int fd;                      /* a descriptor, or where registered */
 	bool registered;
+	bool left;                   /* the kernel has it, changed */
 	bool loose;                  /* its descriptor may have been closed */
 	bool over;                   /* all that is left is to say result */
 	bool failed;                 /* a chain breaks at it */
@@ -187,6 +189,7 @@ struct bv_taken {
 	struct io_uring_sqe original;
 	struct io_uring_sqe *place;  /* where it stood */
 	unsigned index;              /* which it was of those submitted */
+	int standin;                 /* own.h: reads from it instead; -1 */
 
 	uint64_t number;             /* in order of submission */
 	_Atomic uint32_t uses;       /* descriptor + 1; 0: none (any more) */
@@ -271,6 +274,15 @@ static inline bool bv_is_link_timeout(const struct bv_taken *taken)
 	return taken->sqe.opcode == IORING_OP_LINK_TIMEOUT && !taken->disk;
 }
 
+/* ---- uring_select.c ---- */
+
+/* A read of a target, the first or only request of its chain, is given a file
+ * in memory with verified bytes to read from, and left to the kernel. False:
+ * there is no memory. Else *result is 0, or the negative errno that the read
+ * ends with; then nothing has changed. */
+bool bv_select_stand_in(struct bv_taken *taken, int *result);
+void bv_select_done(struct bv_taken *taken);
+
 /* ---- uring_ours.c ---- */
 
 /* Can rings of our own send completions to others on this system? Asked
@@ -316,6 +328,10 @@ int bv_post_file(struct bv_uring *ring, int fd, unsigned index);
  * but for the first. */
 void bv_dummy_silent(struct io_uring_sqe *sqe);  /* no completion */
 void bv_dummy_refused(struct io_uring_sqe *sqe); /* EBADF */
+
+/* Where the kernel knows BV_OP_BIND: the flag is of Linux 6.10, and nothing
+ * else tells of it. */
+void bv_dummy_failing(struct io_uring_sqe *sqe, int result);
 
 /* ---- uring_take.c ---- */
 

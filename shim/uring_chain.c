@@ -46,6 +46,7 @@ static void note_target(struct bv_chain *c, const struct bv_sqe_view *view)
 {
 	c->targets++;
 	c->opaque |= view->kind == BV_SQE_OPAQUE;
+	c->selects |= view->selects;
 }
 
 static void note_stranger(struct bv_chain *c, const struct bv_sqe_view *view,
@@ -85,6 +86,19 @@ void bv_chain_survey(const struct bv_queue *q, struct bv_chain *c)
 	}
 }
 
+bool bv_chain_stands_in(const struct bv_queue *q, const struct bv_chain *c)
+{
+	const struct io_uring_sqe *sqe = bv_queue_at(q, c->first);
+
+	if (c->targets != 1 || !(c->selects || c->rooted) ||
+	    !c->head.disk || c->head.kind != BV_SQE_READ)
+		return false;
+	/* It is done now, and the position moves by what is read later. */
+	return !c->drains && !q->ring->drained && sqe->off != UINT64_MAX &&
+	       /* If it fails, the others go on (bv_dummy_failing). */
+	       (!(sqe->flags & IOSQE_IO_HARDLINK) || bv_ours_knows(BV_OP_BIND));
+}
+
 const char *bv_chain_obstacle(const struct bv_queue *q, const struct bv_chain *c)
 {
 	struct bv_uring *ring = q->ring;
@@ -95,6 +109,10 @@ const char *bv_chain_obstacle(const struct bv_queue *q, const struct bv_chain *c
 		return BV_URING;
 	if (!bv_post_reaches(ring))
 		return BV_URING " without descriptors";
+	if (bv_chain_stands_in(q, c))
+		return NULL;
+	if (c->selects)
+		return BV_URING " buffer of the kernel's choice";
 	if (c->rooted)
 		return BV_URING " chain with requests of that ring alone";
 	/* When the kernel is done with those before, it does not say. */

@@ -23,7 +23,7 @@ struct bv_chain {
 	unsigned targets;            /* requests on them */
 	bool rooted;                 /* others are for this ring alone */
 	bool waits;                  /* it may, for what never comes */
-	bool opaque, drains, opens;
+	bool opaque, selects, drains, opens;
 };
 
 /* The end of the chain that begins at first. */
@@ -31,6 +31,10 @@ unsigned bv_chain_end(const struct bv_queue *q, unsigned first);
 
 /* Looks at all of it: first and end are given. */
 void bv_chain_survey(const struct bv_queue *q, struct bv_chain *c);
+
+/* Can the kernel have all of it, if only the first request reads from another
+ * file with the same bytes? */
+bool bv_chain_stands_in(const struct bv_queue *q, const struct bv_chain *c);
 
 /* Why it cannot be taken over, for a report; NULL: it can. */
 const char *bv_chain_obstacle(const struct bv_queue *q,

@@ -3,6 +3,9 @@
 
 #include "uring.h"
 
+/* Of Linux 6.10. */
+#define NOP_INJECT_RESULT 1u
+
 static void clear(struct io_uring_sqe *sqe, uint8_t flags)
 {
 	uint64_t user_data = sqe->user_data;
@@ -26,4 +29,12 @@ void bv_dummy_refused(struct io_uring_sqe *sqe)
 	clear(sqe, BV_LINKS | IOSQE_CQE_SKIP_SUCCESS);
 	sqe->opcode = IORING_OP_READ;
 	sqe->fd = -1;
+}
+
+void bv_dummy_failing(struct io_uring_sqe *sqe, int result)
+{
+	clear(sqe, BV_LINKS | IOSQE_CQE_SKIP_SUCCESS);
+	sqe->opcode = IORING_OP_NOP;
+	sqe->rw_flags = NOP_INJECT_RESULT;
+	sqe->len = (uint32_t)result;
 }

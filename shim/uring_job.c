@@ -83,9 +83,10 @@ struct bv_taken *bv_taken_get(void)
 	taken->next = NULL;
 	taken->disk = NULL;
 	taken->held = NULL;
-	taken->registered = taken->loose = false;
+	taken->registered = taken->left = taken->loose = false;
 	taken->over = taken->failed = false;
 	taken->flags = 0;
+	taken->standin = -1;
 	taken->count = 0;
 	for (int i = 0; i < 3; i++)
 		taken->maps[i].iov_len = 0;

@@ -6,6 +6,7 @@
 void bv_put_back(struct bv_taken *t)
 {
 	*t->place = t->original;
+	bv_select_done(t);
 	bv_taken_put(t);
 }
 
@@ -68,6 +69,12 @@ void bv_launch(struct bv_submission *s)
 		struct bv_taken *head = s->first;
 		bool drains;
 
+		if (head->left) {
+			s->first = head->next;
+			bv_select_done(head);
+			bv_taken_put(head);
+			continue;
+		}
 		s->first = cut_chain(head, &drains);
 		start(s->ring, head, drains);
 	}

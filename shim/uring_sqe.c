@@ -172,8 +172,9 @@ static void look_at_transfer(const struct io_uring_sqe *sqe,
 	const uint64_t *words = (const uint64_t *)(const void *)sqe;
 
 	/* Protection information (Linux 6.14). */
-	if (words[7] != 0 || sqe->flags & IOSQE_BUFFER_SELECT)
+	if (words[7] != 0)
 		view->kind = BV_SQE_OPAQUE;
+	view->selects = sqe->flags & IOSQE_BUFFER_SELECT;
 }
 
 /* It stays for the kernel to say that it will not have it. */

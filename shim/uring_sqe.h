@@ -56,6 +56,7 @@ struct bv_sqe_view {
 	int fd;                      /* by which it is reached; -1: none */
 	bool registered;             /* fd is a slot of the ring's table */
 	bool moves;                  /* another ring could carry it out */
+	bool selects;                /* the kernel chooses the buffer */
 
 	bool fills;                  /* it puts filled (NULL: no target) */
 	unsigned slot;               /* there */

@@ -129,6 +129,64 @@ static bool take_chain(struct bv_submission *s, const struct bv_queue *q,
 	return true;
 }
 
+/* The first request has failed: nothing of the rest is done. */
+static bool take_rest(struct bv_submission *s, const struct bv_queue *q,
+		      const struct bv_chain *c)
+{
+	struct bv_coming coming = { 0 };
+
+	for (unsigned i = c->first + 1; i < c->end; i++) {
+		struct bv_taken *t = take_one(s, q, i, &coming);
+
+		if (!t)
+			return false;
+		hollow(t);
+	}
+	return true;
+}
+
+static bool fail_head(struct bv_submission *s, const struct bv_queue *q,
+		      const struct bv_chain *c, struct bv_taken *t, int result)
+{
+	if (t->sqe.flags & IOSQE_IO_HARDLINK) {
+		bv_dummy_failing(t->place, result);
+		t->left = true;
+		return true;
+	}
+	hollow(t);
+	fail_early(t, result);
+	if (!take_rest(s, q, c))
+		return false;
+	fail_all(t);
+	return true;
+}
+
+/* The kernel gets the chain, with a first request that reads elsewhere. */
+static bool take_head(struct bv_submission *s, const struct bv_queue *q,
+		      const struct bv_chain *c)
+{
+	struct bv_coming coming = { 0 };
+	struct bv_taken **before = s->last;
+	struct bv_taken *t = take_one(s, q, c->first, &coming);
+	struct bv_guard guard;
+	int result = 0;
+	bool done;
+
+	if (!t)
+		return false;
+	q->ring->foreign = true;
+	bv_guard_enter_quietly(&guard);
+	done = bv_select_stand_in(t, &result);
+	bv_guard_leave(&guard, 0);
+	if (done && result < 0)
+		done = fail_head(s, q, c, t, result);
+	else
+		t->left = done;
+	if (!done)
+		give_back(s, before);
+	return done;
+}
+
 /* It is for one of ours that waits: that it is too late to be sure of it, is
  * true at any time. Where it is for many, the kernel looks for others. */
 static bool take_cancel(struct bv_submission *s, const struct bv_queue *q,
@@ -178,7 +236,8 @@ static void decide(struct bv_submission *s, const struct bv_queue *q,
 		return;
 	}
 	call = bv_chain_obstacle(q, c);
-	if (!call && !take_chain(s, q, c))
+	if (!call && !(bv_chain_stands_in(q, c) ? take_head(s, q, c)
+					  : take_chain(s, q, c)))
 		call = BV_URING " without memory";
 	if (call)
 		refuse(q, c, call);
