@@ -81,3 +81,16 @@ ssize_t bv_standin_fill(int fd, struct bv_disk *disk,
 		raw_ftruncate(fd, lead + (uint64_t)got);
 	return got;
 }
+
+ssize_t bv_standin_write(int fd, struct bv_disk *disk,
+			 struct bv_request *request, size_t n)
+{
+	struct iovec all, whole;
+	ssize_t put;
+
+	if (map(fd, request, &all, &whole, 0, n) < 0)
+		return -ENOMEM;
+	put = bv_write(disk, request);
+	unmap(&whole);
+	return put;
+}

@@ -19,4 +19,9 @@ void bv_standin_end(int *slot);
 ssize_t bv_standin_fill(int fd, struct bv_disk *disk,
 			struct bv_request *request, size_t lead, size_t n);
 
+/* Writes the first n bytes of the stand-in, which has as many, to the target
+ * as request says. Returns as bv_write does. */
+ssize_t bv_standin_write(int fd, struct bv_disk *disk,
+			 struct bv_request *request, size_t n);
+
 #endif

@@ -22,6 +22,7 @@
  *   uring_run.c       carrying them out, in chains:
  *   uring_request.c     those that read or change a target
  *   uring_table.c       those that change the ring's table of files
+ *   uring_splice.c      those that move bytes through a pipe
  *   uring_stranger.c    those that concern no target
  *   uring_select.c    reads into buffers that the kernel chooses
  *   uring_post.c      sending completions
@@ -261,12 +262,18 @@ void bv_chain_start(struct bv_taken *head);
 /* Those below carry out one request, and return its result; where it is not a
  * failure and yet breaks a chain, they set failed. */
 int64_t bv_request_run(struct bv_taken *taken);      /* uring_request.c */
+int64_t bv_splice_run(struct bv_taken *taken);       /* uring_splice.c */
 int64_t bv_stranger_run(struct bv_taken *taken);     /* uring_stranger.c */
 int64_t bv_table_open(struct bv_taken *taken);       /* uring_table.c */
 int64_t bv_table_close(struct bv_taken *taken);
 int64_t bv_table_update(struct bv_taken *taken);
 int64_t bv_table_send(struct bv_taken *taken);
 int64_t bv_table_install(struct bv_taken *taken);
+
+/* Carries out a request of the kernel's, which may wait for ever, until it
+ * ends or taken is called off. */
+struct io_uring_cqe bv_stranger_do(struct bv_taken *taken,
+				   const struct io_uring_sqe *sqe);
 
 /* Is it a timeout for the request before it? */
 static inline bool bv_is_link_timeout(const struct bv_taken *taken)

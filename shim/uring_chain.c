@@ -46,6 +46,7 @@ static void note_target(struct bv_chain *c, const struct bv_sqe_view *view)
 {
 	c->targets++;
 	c->opaque |= view->kind == BV_SQE_OPAQUE;
+	c->waits |= view->kind == BV_SQE_SPLICE;
 	c->selects |= view->selects;
 }
 

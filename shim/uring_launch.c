@@ -21,7 +21,7 @@ static void start(struct bv_uring *ring, struct bv_taken *head, bool drains)
 	atomic_fetch_add(&ring->inflight, count);
 	for (struct bv_taken *t = head; t; t = t->next)
 		bv_taken_began(t);
-	if (!head->disk)
+	if (!head->disk || head->kind == BV_SQE_SPLICE)
 		bv_taken_may_go(head);
 	bv_chain_start(head);
 	if (drains)

@@ -101,6 +101,8 @@ int64_t bv_request_run(struct bv_taken *t)
 		return transfer(t, true);
 	case BV_SQE_WRITE:
 		return transfer(t, false);
+	case BV_SQE_SPLICE:
+		return bv_splice_run(t);
 	case BV_SQE_SEND:
 		return bv_table_send(t);
 	case BV_SQE_INSTALL:

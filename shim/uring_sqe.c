@@ -147,15 +147,24 @@ static void look_at_splice(const struct bv_uring *ring,
 			   const struct io_uring_sqe *sqe,
 			   struct bv_sqe_view *view)
 {
-	bv_sqe_look_at_file(ring, coming,
-			    sqe->splice_flags & SPLICE_F_FD_IN_FIXED,
-			    sqe->splice_fd_in, view);
+	bool fixed_out = sqe->flags & IOSQE_FIXED_FILE;
+	bool fixed_in = sqe->splice_flags & SPLICE_F_FD_IN_FIXED;
+
+	bv_sqe_look_at_file(ring, coming, fixed_in, sqe->splice_fd_in, view);
 	if (!view->disk)
-		bv_sqe_look_at_file(ring, coming,
-				    sqe->flags & IOSQE_FIXED_FILE, sqe->fd,
-				    view);
-	if (view->disk)
+		bv_sqe_look_at_file(ring, coming, fixed_out, sqe->fd, view);
+	/* The pipe is the ring's alone. */
+	else if (fixed_out)
 		view->kind = BV_SQE_OPAQUE;
+	if (view->disk && fixed_in &&
+	    !bv_sqe_reads_from(sqe, view->fd, view->registered))
+		view->kind = BV_SQE_OPAQUE;
+}
+
+bool bv_sqe_reads_from(const struct io_uring_sqe *sqe, int fd, bool registered)
+{
+	return fd == sqe->splice_fd_in &&
+	       registered == !!(sqe->splice_flags & SPLICE_F_FD_IN_FIXED);
 }
 
 /* Only these may leave the choice of a buffer to the kernel; it refuses others

@@ -74,6 +74,9 @@ struct bv_coming {
 void bv_sqe_look(const struct bv_uring *ring, const struct io_uring_sqe *sqe,
 		 struct bv_coming *coming, struct bv_sqe_view *view);
 
+/* Does this splice read from that file? */
+bool bv_sqe_reads_from(const struct io_uring_sqe *sqe, int fd, bool registered);
+
 /* It goes through unverified, and ends nobody knows when: what it may change
  * is not compared again. */
 void bv_sqe_give_up(struct bv_disk *disk, const struct io_uring_sqe *sqe);

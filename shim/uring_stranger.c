@@ -119,6 +119,16 @@ static void carry_out_with_timeout(struct bv_taken *t, struct group *g)
 	timeout->result = g->ends[TIMEOUT].res;
 }
 
+struct io_uring_cqe bv_stranger_do(struct bv_taken *t,
+				   const struct io_uring_sqe *sqe)
+{
+	struct group g = { .count = 0 };
+
+	add_with_timeout(&g, t, sqe);
+	carry_out_with_timeout(t, &g);
+	return g.ends[REQUEST];
+}
+
 /* Registered buffers are the program's ring's; their addresses are good
  * anywhere. */
 static void unfix(struct io_uring_sqe *sqe)

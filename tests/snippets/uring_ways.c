@@ -996,9 +996,7 @@ static void refused(const char *what)
 
 	need("pipe", pipe(ends));
 	make(8, 0);
-	if (!strcmp(what, "no_splice")) {
-		io_uring_prep_splice(numbered(sqe()), fd, 0, ends[1], -1, 4096, 0);
-	} else if (!strcmp(what, "no_command")) {
+	if (!strcmp(what, "no_command")) {
 		s = nop();
 		s->opcode = IORING_OP_URING_CMD;
 		s->fd = fd;
@@ -1018,7 +1016,7 @@ static void refused(const char *what)
 	io_uring_queue_exit(&ring);
 }
 
-static const char *const refusals[] = { "no_splice", "no_command", "no_multishot", "no_mixed_drain" };
+static const char *const refusals[] = { "no_command", "no_multishot", "no_mixed_drain" };
 
 /* ---- a watcher: does anything show before it may? ---- */
 
