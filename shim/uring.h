@@ -13,6 +13,7 @@
  *   uring_files.c     files registered with them
  *   uring_sqe.c       what a request is
  *   uring_place.c     what it does to tables of files
+ *   uring_probe.c     what the kernel would make of one
  *   uring_job.c       requests taken over: storage and life
  *   uring_copy.c      what they point to
  *   uring_chain.c     how they are linked
@@ -164,6 +165,14 @@ void bv_files_return(struct bv_held *held);
 
 void bv_files_closing(unsigned first, unsigned last);
 void bv_files_forked(void);
+
+/* ---- uring_probe.c ---- */
+
+/* Does the kernel refuse multishot reads of this file? */
+bool bv_probe_never_polls(int fd);
+
+/* Does it refuse commands on this file? */
+bool bv_probe_no_commands(int fd);
 
 /* ---- uring_job.c ---- */
 

@@ -1,5 +1,6 @@
 /* uring_request: one request on a target is carried out; see uring.h. */
 #include <errno.h>
+#include <linux/fs.h>
 
 #include <blkverify/fdmap.h>
 #include <blkverify/policy.h>
@@ -35,6 +36,19 @@ static int64_t flush(struct bv_taken *t)
 		return -EINVAL;
 	return kernel_result(op_sync(t->disk, BV_URING, bv_taken_fd(t),
 				     data ? real_fdatasync : real_fsync));
+}
+
+/* BLOCK_URING_CMD_DISCARD, as blkdev_uring_cmd (Linux 6.12) has it. */
+static int64_t discard(struct bv_taken *t)
+{
+	const struct io_uring_sqe *sqe = &t->sqe;
+	uint64_t range[2] = { sqe->addr, sqe->addr3 };
+
+	if (sqe->ioprio || sqe->__pad1 || sqe->len || sqe->rw_flags ||
+	    sqe->file_index)
+		return -EINVAL;
+	return kernel_result(op_ioctl(BV_URING, bv_taken_fd(t), BLKDISCARD,
+				      range));
 }
 
 /* A slot that the chain filled was not known when it was taken over. */
@@ -107,6 +121,8 @@ int64_t bv_request_run(struct bv_taken *t)
 		return bv_table_send(t);
 	case BV_SQE_INSTALL:
 		return bv_table_install(t);
+	case BV_SQE_COMMAND:
+		return discard(t);
 	default:
 		return change(t);
 	}

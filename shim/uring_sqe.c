@@ -197,6 +197,27 @@ static bool is_refused(const struct io_uring_sqe *sqe,
 		view->kind != BV_SQE_OPAQUE);
 }
 
+/* The kernel is asked what it would make of a file, where it may refuse. */
+static void look_at_odd(const struct bv_uring *ring,
+			const struct io_uring_sqe *sqe, struct bv_sqe_view *view)
+{
+	struct bv_held *held;
+	int fd = view->fd;
+
+	if (view->registered) {
+		held = bv_files_at(ring, (unsigned)fd);
+		fd = held ? held->fd : -1;
+	}
+	if (view->kind == BV_SQE_MULTISHOT ? bv_probe_never_polls(fd)
+					   : bv_probe_no_commands(fd)) {
+		view->disk = NULL;
+		view->moves = !view->registered;
+	} else if (!view->disk->block || sqe->opcode != IORING_OP_URING_CMD ||
+		 sqe->cmd_op != BV_COMMAND_DISCARD) {
+		view->kind = BV_SQE_OPAQUE;
+	}
+}
+
 static void look(const struct bv_uring *ring, const struct io_uring_sqe *sqe,
 		 struct bv_coming *coming, struct bv_sqe_view *view)
 {
@@ -213,7 +234,7 @@ static void look(const struct bv_uring *ring, const struct io_uring_sqe *sqe,
 			break;
 		if (view->kind == BV_SQE_COMMAND ||
 		    view->kind == BV_SQE_MULTISHOT)
-			view->kind = BV_SQE_OPAQUE;
+			look_at_odd(ring, sqe, view);
 		else if (view->kind != BV_SQE_CHANGE)
 			look_at_transfer(sqe, view);
 		break;

@@ -30,6 +30,9 @@ struct bv_uring;
 #define BV_OP_NOP128 63
 #define BV_OP_URING_CMD128 64
 
+/* <linux/blkdev.h>, Linux 6.12 */
+#define BV_COMMAND_DISCARD 0x1200u
+
 /* What a request means to us. */
 enum bv_sqe_kind {
 	BV_SQE_OPAQUE,               /* nobody can tell: not to be taken over */

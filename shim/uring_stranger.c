@@ -31,7 +31,7 @@ static void add(struct group *g, const struct io_uring_sqe *sqe, unsigned which)
 
 	*mine = *sqe;
 	mine->user_data = which;
-	mine->flags &= IOSQE_ASYNC;
+	mine->flags &= IOSQE_ASYNC | IOSQE_BUFFER_SELECT;
 	if (g->count > 1)
 		mine[-1].flags |= IOSQE_IO_LINK;
 }

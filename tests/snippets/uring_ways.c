@@ -992,19 +992,10 @@ static void refused(const char *what)
 {
 	char *buf = buffer(65536, 1);
 	int ends[2];
-	struct io_uring_sqe *s;
 
 	need("pipe", pipe(ends));
 	make(8, 0);
-	if (!strcmp(what, "no_command")) {
-		s = nop();
-		s->opcode = IORING_OP_URING_CMD;
-		s->fd = fd;
-	} else if (!strcmp(what, "no_multishot")) {
-		s = reads(fd, NULL, 0, 0);
-		s->opcode = 49;
-		s->flags |= IOSQE_BUFFER_SELECT;
-	} else if (!strcmp(what, "no_mixed_drain")) {
+	if (!strcmp(what, "no_mixed_drain")) {
 		writes(ends[1], "x", 1, 0);
 		link_next(reads(fd, buf, 4096, 0), IOSQE_IO_DRAIN);
 	} else if (!strcmp(what, "no_drain_after")) {
@@ -1016,7 +1007,7 @@ static void refused(const char *what)
 	io_uring_queue_exit(&ring);
 }
 
-static const char *const refusals[] = { "no_command", "no_multishot", "no_mixed_drain" };
+static const char *const refusals[] = { "no_mixed_drain" };
 
 /* ---- a watcher: does anything show before it may? ---- */
 
