@@ -9,9 +9,9 @@
 #include <blkverify/own.h>
 #include <blkverify/thread.h>
 
+#include "../src/lock.h"
 #include "../src/raw.h"
 #include "eventfd.h"
-#include "lock.h"
 
 /* Different ones in flight at a time. */
 #define MOST 32

@@ -3,7 +3,7 @@
 
 #include <blkverify/thread.h>
 
-#include "lock.h"
+#include "../src/lock.h"
 #include "maps.h"
 
 #define MOST 1024

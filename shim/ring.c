@@ -8,8 +8,8 @@
 #include <blkverify/thread.h>
 #include <blkverify/usermem.h>
 
+#include "../src/lock.h"
 #include "eventfd.h"
-#include "lock.h"
 #include "ring.h"
 
 #define MAGIC 0xa10a10a1u

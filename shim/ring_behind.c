@@ -5,7 +5,7 @@
 #include <blkverify/own.h>
 #include <blkverify/thread.h>
 
-#include "lock.h"
+#include "../src/lock.h"
 #include "ring.h"
 
 /* What has ended there, without waiting. */

@@ -6,7 +6,7 @@
 
 #include <blkverify/usermem.h>
 
-#include "lock.h"
+#include "../src/lock.h"
 #include "ring.h"
 
 /* What a caller is after. */

@@ -9,7 +9,7 @@
 #include <blkverify/thread.h>
 #include <blkverify/verify.h>
 
-#include "lock.h"
+#include "../src/lock.h"
 #include "notice.h"
 #include "ops.h"
 #include "task.h"

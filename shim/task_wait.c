@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "../src/raw.h"
-#include "lock.h"
+#include "../src/lock.h"
 #include "notice.h"
 #include "task.h"
 

@@ -5,16 +5,30 @@
  * concerns a target is therefore taken out of the submission queue, carried
  * out by the engine on a thread of the pool, and its completion sent to the
  * program's ring by the kernel (IORING_OP_MSG_RING), which wakes whoever
- * waits and looks after overflow. Everything else the kernel gets untouched.
+ * waits and looks after overflow. Everything else the kernel gets untouched;
+ * where it is linked to what concerns a target, a ring of our own carries it
+ * out.
  *
- *   uring_ring.c    the program's rings
- *   uring_raw.c     those that are made by system calls
- *   uring_files.c   files registered with them
- *   uring_sqe.c     what a request is
- *   uring_job.c     requests taken over: storage and life
- *   uring_run.c     carrying them out, in chains
- *   uring_take.c    taking them over at submission
- *   uring_post.c    sending completions
+ *   uring_ring.c      the program's rings
+ *   uring_raw.c       those that are made by system calls
+ *   uring_files.c     files registered with them
+ *   uring_sqe.c       what a request is
+ *   uring_place.c     what it does to tables of files
+ *   uring_probe.c     what the kernel would make of one
+ *   uring_job.c       requests taken over: storage and life
+ *   uring_copy.c      what they point to
+ *   uring_chain.c     how they are linked
+ *   uring_take.c      taking them over at submission
+ *   uring_dummy.c     what the kernel gets in their place
+ *   uring_launch.c    beginning them afterwards
+ *   uring_run.c       carrying them out, in chains:
+ *   uring_request.c     those that read or change a target
+ *   uring_table.c       those that change the ring's table of files
+ *   uring_splice.c      those that move bytes through a pipe
+ *   uring_stranger.c    those that concern no target
+ *   uring_select.c    reads into buffers that the kernel chooses
+ *   uring_post.c      sending completions
+ *   uring_ours.c      rings of our own
  */
 #ifndef BV_URING_H
 #define BV_URING_H
@@ -24,9 +38,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include <blkverify/disk.h>
 #include <blkverify/pool.h>
+
+#include "../src/raw.h"
+#include "uring_sqe.h"
 
 /* The name under which reports know all of it. */
 #define BV_URING "io_uring"
@@ -81,10 +99,12 @@ struct bv_uring {
 	bool raw;                    /* made by a system call */
 	bool polled;                 /* the program believes that the kernel
 	                                polls the queue (SQPOLL) */
-	bool foreign;                /* the kernel was given requests too */
+	bool foreign;                /* others than us have requests of it */
+	bool drained;                /* the kernel may keep some waiting */
 	bool silenced;               /* and, of us, silent ones */
 	bool restricted;             /* it takes only certain requests */
 	bool async_event;            /* its eventfd is for late completions */
+	atomic_bool leaving;         /* nothing of it waits any more */
 
 	struct bv_held **files;      /* registered; NULL where no target is */
 	unsigned file_count;
@@ -145,9 +165,9 @@ bool bv_uring_bars(const struct bv_uring *ring, unsigned code);
  * the program may close its descriptor, so we keep a copy. */
 struct bv_held {
 	int fd;                      /* own.h; -1: free */
-	int origin;                  /* the program's; -1: closed by now */
+	int origin;                  /* the program's; -1: none, or closed */
 	struct bv_disk *disk;
-	unsigned users;              /* slots of all rings */
+	_Atomic unsigned users;      /* slots of all rings, and requests */
 };
 
 /* May these files be registered? Negative errno when one is a target that
@@ -156,58 +176,42 @@ int bv_files_check(const char *call, const struct bv_uring *ring,
 		   const int *fds, unsigned count);
 
 void bv_files_new(struct bv_uring *ring, const int *fds, unsigned count);
-void bv_files_update(struct bv_uring *ring, unsigned offset, const int *fds,
-		     unsigned count);
 void bv_files_drop(struct bv_uring *ring);
 
-/* The target in that slot, or NULL. */
+/* Around changes of single slots: the kernel's and ours must come in the same
+ * order. Signals are blocked in between. */
+raw_sigset bv_files_begin(void);
+void bv_files_end(raw_sigset mask);
+
+/* In between: the kernel has put these files there (as io_uring_register(2)
+ * reads them), or this one (NULL: no target). Its use passes to the slot; where
+ * there is no such slot, it ends. */
+#define BV_NO_SLOT (~0u)
+void bv_files_update(struct bv_uring *ring, unsigned offset, const int *fds,
+		     unsigned count);
+void bv_files_place(struct bv_uring *ring, unsigned slot, struct bv_held *held);
+
+/* In between: one use of the target that the program, or we alone, have open
+ * as fd. NULL: no room, or no descriptor. */
+struct bv_held *bv_files_hold(int fd, struct bv_disk *disk);
+struct bv_held *bv_files_adopt(int fd, struct bv_disk *disk);
+
+/* The target in that slot, or NULL; borrowed, it stays until it is returned,
+ * whatever becomes of the slot. */
 struct bv_held *bv_files_at(const struct bv_uring *ring, unsigned slot);
+struct bv_held *bv_files_borrow(const struct bv_uring *ring, unsigned slot);
+void bv_files_return(struct bv_held *held);
 
 void bv_files_closing(unsigned first, unsigned last);
 void bv_files_forked(void);
 
-/* ---- uring_sqe.c ---- */
+/* ---- uring_probe.c ---- */
 
-/* What a request means to us. */
-enum bv_sqe_kind {
-	BV_SQE_HARMLESS,             /* no file contents */
-	BV_SQE_NEUTRAL,              /* the same, and can be had in a chain */
-	BV_SQE_DESCRIPTORS,          /* makes descriptors, out of sight */
-	BV_SQE_READ,
-	BV_SQE_WRITE,
-	BV_SQE_CHANGE,               /* length, space, barriers */
-	BV_SQE_OPEN,
-	BV_SQE_CLOSE,
-	BV_SQE_OPAQUE,               /* cannot be taken over */
-};
+/* Does the kernel refuse multishot reads of this file? */
+bool bv_probe_never_polls(int fd);
 
-struct bv_sqe_view {
-	enum bv_sqe_kind kind;
-	struct bv_disk *disk;        /* the target it is about, or NULL */
-	int fd;                      /* by which the target is reached */
-	struct bv_held *held;        /* registered, or NULL: by fd */
-};
-
-void bv_sqe_look(const struct bv_uring *ring, const struct io_uring_sqe *sqe,
-		 struct bv_sqe_view *view);
-
-/* It goes through unverified, and ends nobody knows when: what it may change
- * is not compared again. */
-void bv_sqe_give_up(struct bv_disk *disk, const struct io_uring_sqe *sqe);
-
-/* Linux 5.19 to 6.16: newer than Debian 12's headers. */
-#define BV_OP_SEND_ZC 47
-#define BV_OP_SENDMSG_ZC 48
-#define BV_OP_READ_MULTISHOT 49
-#define BV_OP_WAITID 50
-#define BV_OP_FUTEX_WAIT 51
-#define BV_OP_FUTEX_WAKE 52
-#define BV_OP_FUTEX_WAITV 53
-#define BV_OP_FIXED_FD_INSTALL 54
-#define BV_OP_FTRUNCATE 55
-#define BV_OP_READV_FIXED 60
-#define BV_OP_WRITEV_FIXED 61
-#define BV_OP_PIPE 62
+/* Does it refuse commands on this file? */
+bool bv_probe_no_commands(int fd);
 
 /* ---- uring_job.c ---- */
 
@@ -218,30 +222,40 @@ struct bv_taken {
 	struct bv_job job;           /* the pool's; heads of chains only */
 	struct bv_uring *ring;
 	struct bv_taken *next;       /* of the chain, or of a list */
-	struct bv_disk *disk;        /* NULL: nothing is done */
-	struct bv_held *held;        /* registered, or NULL: then by fd */
-	int fd;
+	enum bv_sqe_kind kind;
+	struct bv_disk *disk;        /* NULL: it concerns no target */
+	struct bv_held *held;        /* what stands in slot fd; NULL: not yet */
+	int fd;                      /* a descriptor, or where registered */
+	bool registered;
+	bool left;                   /* the kernel has it, changed */
+	bool loose;                  /* its descriptor may have been closed */
 	bool over;                   /* all that is left is to say result */
+	bool failed;                 /* a chain breaks at it */
 	int result;
+	uint32_t flags;              /* of the completion */
 
-	struct io_uring_sqe sqe;     /* as the program wrote it */
+	struct io_uring_sqe sqe;     /* the program's, pointers to copies */
+	struct io_uring_sqe original;
 	struct io_uring_sqe *place;  /* where it stood */
 	unsigned index;              /* which it was of those submitted */
+	int standin;                 /* own.h: reads from it instead; -1 */
 
 	uint64_t number;             /* in order of submission */
 	_Atomic uint32_t uses;       /* descriptor + 1; 0: none (any more) */
+	_Atomic uint64_t state;      /* of one that may be called off */
 	uint32_t link;               /* of the free list */
 
 	struct iovec *iov;           /* private copy */
 	unsigned count;
-	size_t mapped;               /* bytes of iov where it is a mapping */
-	struct iovec few[BV_FEW_SEGMENTS];
+	struct iovec maps[3];        /* copies that have no room here */
+	size_t used;                 /* bytes of: */
+	_Alignas(16) unsigned char room[BV_FEW_SEGMENTS * sizeof(struct iovec)];
 };
 
 /* By which the target is reached now: ours may move. */
 static inline int bv_taken_fd(const struct bv_taken *taken)
 {
-	return taken->held ? taken->held->fd : taken->fd;
+	return taken->held ? taken->held->fd : taken->registered ? -1 : taken->fd;
 }
 
 /* A free one, or NULL when there is none. */
@@ -257,26 +271,122 @@ void bv_taken_finished(struct bv_taken *taken);
 void bv_taken_settle(unsigned first, unsigned last,
 		     const struct bv_taken *before);
 
+/* Around a wait for something that may never come: neither other requests
+ * nor who closes a descriptor wait for the chain that begins with this one.
+ * False: then it must not wait. */
+bool bv_taken_park(struct bv_taken *taken);
+void bv_taken_unpark(struct bv_taken *taken);
+
+/* From now on it can be called off, by this program's request or because its
+ * ring goes. */
+void bv_taken_may_go(struct bv_taken *taken);
+bool bv_taken_is_called_off(const struct bv_taken *taken);
+
+/* Calls off what cancel, submitted to ring, would cancel. True when there was
+ * something. */
+bool bv_taken_call_off(const struct bv_uring *ring,
+		       const struct io_uring_sqe *cancel);
+
+/* Is cancel for all that it matches, rather than the first? */
+bool bv_cancels_many(const struct io_uring_sqe *cancel);
+
 void bv_taken_forked(void);
+
+/* ---- uring_copy.c ---- */
+
+/* What a request points to need not outlive its submission: it is copied, and
+ * sqe made to point to the copies. Returns 0, or the negative errno that the
+ * kernel would complete it with. */
+int bv_copy_in(struct bv_taken *taken);
+
+/* It was carried out: what it has changed of them, the program gets. */
+void bv_copy_out(struct bv_taken *taken);
 
 /* ---- uring_run.c ---- */
 
 /* Hands a chain to the pool. */
 void bv_chain_start(struct bv_taken *head);
 
-/* ---- uring_post.c ---- */
+/* Those below carry out one request, and return its result; where it is not a
+ * failure and yet breaks a chain, they set failed. */
+int64_t bv_request_run(struct bv_taken *taken);      /* uring_request.c */
+int64_t bv_splice_run(struct bv_taken *taken);       /* uring_splice.c */
+int64_t bv_stranger_run(struct bv_taken *taken);     /* uring_stranger.c */
+int64_t bv_table_open(struct bv_taken *taken);       /* uring_table.c */
+int64_t bv_table_close(struct bv_taken *taken);
+int64_t bv_table_update(struct bv_taken *taken);
+int64_t bv_table_send(struct bv_taken *taken);
+int64_t bv_table_install(struct bv_taken *taken);
 
-/* Can completions be sent on this system? Asked once. */
-bool bv_post_possible(void);
+/* Carries out a request of the kernel's, which may wait for ever, until it
+ * ends or taken is called off. */
+struct io_uring_cqe bv_stranger_do(struct bv_taken *taken,
+				   const struct io_uring_sqe *sqe);
+
+/* Is it a timeout for the request before it? */
+static inline bool bv_is_link_timeout(const struct bv_taken *taken)
+{
+	return taken->sqe.opcode == IORING_OP_LINK_TIMEOUT && !taken->disk;
+}
+
+/* ---- uring_select.c ---- */
+
+/* A read of a target, the first or only request of its chain, is given a file
+ * in memory with verified bytes to read from, and left to the kernel. False:
+ * there is no memory. Else *result is 0, or the negative errno that the read
+ * ends with; then nothing has changed. */
+bool bv_select_stand_in(struct bv_taken *taken, int *result);
+void bv_select_done(struct bv_taken *taken);
+
+/* ---- uring_ours.c ---- */
+
+/* Can rings of our own send completions to others on this system? Asked
+ * once. */
+bool bv_ours_possible(void);
 
 /* If so: has the kernel this request? */
-bool bv_post_knows(unsigned opcode);
+bool bv_ours_knows(unsigned opcode);
+
+/* Most requests at a time. */
+#define BV_OURS_MOST 4
+
+/* Hands requests to this thread's ring, which is made when there is none.
+ * Each has a completion, also where it is wrong. Returns 0, or a negative
+ * errno when there is no ring and none was taken. */
+int bv_ours_submit(const struct io_uring_sqe *sqes, unsigned count);
+
+/* The next completion; NULL: waits for it. False: not in that time. */
+bool bv_ours_reap(struct io_uring_cqe *cqe, const struct timespec *patience);
+
+void bv_ours_forked(void);
+
+/* ---- uring_post.c ---- */
+
+/* Can it be reached? Makes sure that post_fd is there. */
+bool bv_post_reaches(struct bv_uring *ring);
 
 /* Gives the program a completion. Does not return where that fails for
  * good: the program would wait for ever. */
-void bv_post(struct bv_uring *ring, uint64_t user_data, int result);
+void bv_post(struct bv_uring *ring, uint64_t user_data, int result,
+	     uint32_t flags);
 
-void bv_post_forked(void);
+/* Can files be sent to the tables of rings (Linux 6.1)? */
+bool bv_post_sends_files(void);
+
+/* Puts a file into a slot of ring's table: index as sqe.file_index. Returns
+ * the slot where the kernel chose it, 0, or a negative errno. */
+int bv_post_file(struct bv_uring *ring, int fd, unsigned index);
+
+/* ---- uring_dummy.c ---- */
+
+/* Each is made of a request, in its place, and keeps its name; and its links,
+ * but for the first. */
+void bv_dummy_silent(struct io_uring_sqe *sqe);  /* no completion */
+void bv_dummy_refused(struct io_uring_sqe *sqe); /* EBADF */
+
+/* Where the kernel knows BV_OP_BIND: the flag is of Linux 6.10, and nothing
+ * else tells of it. */
+void bv_dummy_failing(struct io_uring_sqe *sqe, int result);
 
 /* ---- uring_take.c ---- */
 
@@ -285,6 +395,7 @@ void bv_post_forked(void);
  * trapped. NULL: it is in none. */
 extern __thread const struct io_uring *bv_uring_library
 	__attribute__((tls_model("initial-exec")));
+#define BV_LINKS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)
 
 /* What one call submits. */
 struct bv_submission {
@@ -300,6 +411,11 @@ struct bv_submission {
  * something to launch after the kernel took the rest. */
 bool bv_take(struct bv_submission *s, struct bv_uring *ring,
 	     const struct io_uring *own, unsigned most);
+
+/* ---- uring_launch.c ---- */
+
+/* It stands in the queue as the program wrote it, again. */
+void bv_put_back(struct bv_taken *taken);
 
 /* The kernel has taken what it would: begins what was among it, and puts
  * the rest back where it stood. */

@@ -1,9 +1,9 @@
 /* uring_files: targets registered with rings; see uring.h.
  *
  * For each ring, slot by slot, which target stands there. Our copy of its
- * descriptor outlives the slot for as long as the program has its own open:
- * closing any descriptor of a file drops the process's POSIX locks on it, so
- * it is done when the program does that itself. */
+ * descriptor outlives the slot for as long as it is in use, and the program
+ * has its own open: closing any descriptor of a file drops the process's POSIX
+ * locks on it, so it is done when the program does that itself. */
 #include <string.h>
 #include <sys/mman.h>
 
@@ -14,6 +14,7 @@
 #include <blkverify/usermem.h>
 #include <blkverify/verify.h>
 
+#include "../src/lock.h"
 #include "../src/raw.h"
 #include "guard.h"
 #include "uring.h"
@@ -24,20 +25,17 @@ static struct bv_held held[HELD];
 static atomic_uint held_count;       /* ever used: held[0..] */
 static _Atomic uint32_t changing;
 
-static raw_sigset begin_change(void)
+raw_sigset bv_files_begin(void)
 {
-	raw_sigset mask = raw_block_signals();
-
-	while (atomic_exchange_explicit(&changing, 1, memory_order_acquire))
-		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-	return mask;
+	return lock_take(&changing);
 }
 
-static void end_change(raw_sigset mask)
+void bv_files_end(raw_sigset mask)
 {
-	atomic_store_explicit(&changing, 0, memory_order_release);
-	raw_sigmask(mask);
+	lock_give(&changing, mask);
 }
+
+/* ---- targets held; by who has begun a change ---- */
 
 static void release(struct bv_held *h)
 {
@@ -66,27 +64,69 @@ static struct bv_held *find_free(void)
 	return &held[count];
 }
 
-/* One more slot has it. NULL: no room, or no descriptor. */
-static struct bv_held *hold(int fd, struct bv_disk *disk)
+/* A new one, not in use yet. NULL: no room, or no descriptor. */
+static struct bv_held *keep(int fd, int origin, struct bv_disk *disk)
+{
+	struct bv_held *h = find_free();
+
+	if (!h || bv_own_dup(fd, &h->fd) < 0)
+		return NULL;
+	h->origin = origin;
+	h->disk = disk;
+	return h;
+}
+
+struct bv_held *bv_files_hold(int fd, struct bv_disk *disk)
 {
 	struct bv_held *h = find(fd, disk);
 
-	if (!h) {
-		h = find_free();
-		if (!h || bv_own_dup(fd, &h->fd) < 0)
-			return NULL;
-		h->origin = fd;
-		h->disk = disk;
-		h->users = 0;
-	}
-	h->users++;
+	if (!h)
+		h = keep(fd, fd, disk);
+	if (h)
+		atomic_fetch_add(&h->users, 1);
+	return h;
+}
+
+struct bv_held *bv_files_adopt(int fd, struct bv_disk *disk)
+{
+	struct bv_held *h = keep(fd, -1, disk);
+
+	if (h)
+		atomic_fetch_add(&h->users, 1);
 	return h;
 }
 
 static void let_go(struct bv_held *h)
 {
-	if (h && --h->users == 0 && h->origin < 0)
+	if (h && atomic_fetch_sub(&h->users, 1) == 1 && h->origin < 0)
 		release(h);
+}
+
+/* ---- from outside ---- */
+
+/* What stands in a slot has a user, so one that has none is on its way out. */
+struct bv_held *bv_files_borrow(const struct bv_uring *ring, unsigned slot)
+{
+	struct bv_held *h = bv_files_at(ring, slot);
+	unsigned users = h ? atomic_load(&h->users) : 0;
+
+	while (users > 0)
+		if (atomic_compare_exchange_weak(&h->users, &users, users + 1))
+			return h;
+	return NULL;
+}
+
+void bv_files_return(struct bv_held *h)
+{
+	unsigned users = atomic_load(&h->users);
+	raw_sigset mask;
+
+	while (users > 1)
+		if (atomic_compare_exchange_weak(&h->users, &users, users - 1))
+			return;
+	mask = bv_files_begin();
+	let_go(h);
+	bv_files_end(mask);
 }
 
 void bv_files_closing(unsigned first, unsigned last)
@@ -96,7 +136,7 @@ void bv_files_closing(unsigned first, unsigned last)
 	if (atomic_load_explicit(&held_count, memory_order_relaxed) == 0 ||
 	    raw_getpid() != bv_pid)
 		return;
-	mask = begin_change();
+	mask = bv_files_begin();
 	for (unsigned i = 0; i < held_count; i++) {
 		struct bv_held *h = &held[i];
 
@@ -104,10 +144,10 @@ void bv_files_closing(unsigned first, unsigned last)
 		    (unsigned)h->origin > last)
 			continue;
 		h->origin = -1;
-		if (h->users == 0)
+		if (atomic_load(&h->users) == 0)
 			release(h);
 	}
-	end_change(mask);
+	bv_files_end(mask);
 }
 
 static struct bv_disk *disk_in(const int *fds, unsigned i, int *fd)
@@ -122,12 +162,12 @@ static struct bv_disk *disk_in(const int *fds, unsigned i, int *fd)
  * kernel has the file; the slots that need it find it there. */
 static bool can_hold(int fd, struct bv_disk *disk)
 {
-	raw_sigset mask = begin_change();
-	struct bv_held *h = hold(fd, disk);
+	raw_sigset mask = bv_files_begin();
+	struct bv_held *h = bv_files_hold(fd, disk);
 
 	if (h)
-		h->users--;
-	end_change(mask);
+		atomic_fetch_sub(&h->users, 1);
+	bv_files_end(mask);
 	return h;
 }
 
@@ -139,7 +179,7 @@ int bv_files_check(const char *call, const struct bv_uring *ring,
 	for (unsigned i = 0; i < count && refused == 0; i++) {
 		struct bv_disk *disk = disk_in(fds, i, &fd);
 
-		if (!disk || (ring && bv_post_possible() && can_hold(fd, disk)))
+		if (!disk || (ring && bv_ours_possible() && can_hold(fd, disk)))
 			continue;
 		refused = bv_policy_unverified(disk, call, -EOPNOTSUPP);
 		if (refused == 0)
@@ -149,45 +189,51 @@ int bv_files_check(const char *call, const struct bv_uring *ring,
 	return refused;
 }
 
-static void put(struct bv_uring *ring, unsigned slot, int fd,
-		struct bv_disk *disk)
-{
-	struct bv_held *former = ring->files[slot];
+/* ---- tables of rings; by who has begun a change ---- */
 
-	ring->files[slot] = disk ? hold(fd, disk) : NULL;
+void bv_files_place(struct bv_uring *ring, unsigned slot, struct bv_held *h)
+{
+	struct bv_held *former;
+
+	if (slot >= ring->file_count) {
+		let_go(h);
+		return;
+	}
+	former = ring->files[slot];
+	ring->files[slot] = h;
 	let_go(former);
 }
 
-static void set(struct bv_uring *ring, unsigned offset, const int *fds,
-		unsigned count)
+void bv_files_update(struct bv_uring *ring, unsigned offset, const int *fds,
+		     unsigned count)
 {
 	for (unsigned i = 0; i < count && offset + i < ring->file_count; i++) {
 		int fd = -1;
 		struct bv_disk *disk = disk_in(fds, i, &fd);
-		raw_sigset mask;
 
-		if (fd == IORING_REGISTER_FILES_SKIP)
-			continue;
-		mask = begin_change();
-		put(ring, offset + i, fd, disk);
-		end_change(mask);
+		if (fd != IORING_REGISTER_FILES_SKIP)
+			bv_files_place(ring, offset + i,
+				       disk ? bv_files_hold(fd, disk) : NULL);
 	}
+}
+
+static void drop(struct bv_uring *ring)
+{
+	if (!ring->files)
+		return;
+	for (unsigned i = 0; i < ring->file_count; i++)
+		let_go(ring->files[i]);
+	raw_munmap(ring->files, ring->file_count * sizeof(*ring->files));
+	ring->files = NULL;
+	ring->file_count = 0;
 }
 
 void bv_files_drop(struct bv_uring *ring)
 {
-	raw_sigset mask;
+	raw_sigset mask = bv_files_begin();
 
-	if (!ring->files)
-		return;
-	bv_uring_settle(ring);
-	mask = begin_change();
-	for (unsigned i = 0; i < ring->file_count; i++)
-		let_go(ring->files[i]);
-	end_change(mask);
-	raw_munmap(ring->files, ring->file_count * sizeof(*ring->files));
-	ring->files = NULL;
-	ring->file_count = 0;
+	drop(ring);
+	bv_files_end(mask);
 }
 
 void bv_files_new(struct bv_uring *ring, const int *fds, unsigned count)
@@ -195,24 +241,16 @@ void bv_files_new(struct bv_uring *ring, const int *fds, unsigned count)
 	void *map = raw_mmap(NULL, count * sizeof(*ring->files),
 			     PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	raw_sigset mask = bv_files_begin();
 
-	bv_files_drop(ring);
-	if (raw_is_error(map))
-		return;
-	ring->files = map;
-	ring->file_count = count;
-	if (fds)
-		set(ring, 0, fds, count);
-}
-
-void bv_files_update(struct bv_uring *ring, unsigned offset, const int *fds,
-		     unsigned count)
-{
-	if (!ring->files)
-		return;
-	/* What is in flight may use a copy that goes. */
-	bv_uring_settle(ring);
-	set(ring, offset, fds, count);
+	drop(ring);
+	if (!raw_is_error(map)) {
+		ring->files = map;
+		ring->file_count = count;
+		if (fds)
+			bv_files_update(ring, 0, fds, count);
+	}
+	bv_files_end(mask);
 }
 
 struct bv_held *bv_files_at(const struct bv_uring *ring, unsigned slot)

@@ -14,7 +14,7 @@
 
 #include "../src/raw.h"
 #include "guard.h"
-#include "lock.h"
+#include "../src/lock.h"
 #include "ops.h"
 #include "sigsys.h"
 #include "trap.h"

@@ -46,13 +46,15 @@ static void drop(struct bv_uring *ring)
 	int fd = ring->key - 1;
 
 	by_number[fd] = 0;
+	atomic_store(&ring->leaving, true);
 	bv_uring_settle(ring);
 	bv_files_drop(ring);
 	bv_own_release(&ring->post_fd);
 	bv_uring_unmap(&ring->maps);
 	ring->raw = ring->polled = false;
-	ring->foreign = ring->silenced = false;
+	ring->foreign = ring->drained = ring->silenced = false;
 	ring->restricted = ring->async_event = false;
+	atomic_store(&ring->leaving, false);
 	atomic_store(&ring->key, 0);
 }
 
@@ -174,7 +176,7 @@ void bv_uring_forked(void)
 	bv_own_forked();
 	bv_files_forked();
 	bv_taken_forked();
-	bv_post_forked();
+	bv_ours_forked();
 	for (unsigned i = 0; i < RINGS; i++)
 		if (rings[i].key > 0) {
 			atomic_store(&rings[i].inflight, 0);

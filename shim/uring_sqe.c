@@ -1,211 +1,242 @@
 /* uring_sqe: what a request is; see uring.h. Field meanings as in
  * io_uring_enter(2). */
 #include <blkverify/fdmap.h>
-#include <blkverify/usermem.h>
 #include <blkverify/verify.h>
 
-#include "../src/raw.h"
 #include "guard.h"
 #include "symbols.h"
 #include "uring.h"
 
-static enum bv_sqe_kind kind_of(unsigned opcode)
+/* Of newer kernels' fields. */
+#define NOP_INJECT_RESULT 1u
+#define TIMEOUT_MULTISHOT (1u << 6)
+#define RECVSEND_POLL_FIRST 1u
+
+/* What each request is, and whether a ring of our own could carry it out in
+ * place of the program's, unless can_move finds something against it. Those
+ * that are not here are not known: what they call fd may well be a file. */
+static const struct {
+	uint8_t kind;
+	bool moves;
+} traits[] = {
+	[IORING_OP_NOP] = { BV_SQE_NEUTRAL, true },
+	[IORING_OP_LINK_TIMEOUT] = { BV_SQE_NEUTRAL, false },
+	[IORING_OP_READ] = { BV_SQE_READ, true },
+	[IORING_OP_READV] = { BV_SQE_READ, true },
+	[IORING_OP_READ_FIXED] = { BV_SQE_READ, true },
+	[BV_OP_READV_FIXED] = { BV_SQE_READ, true },
+	[IORING_OP_WRITE] = { BV_SQE_WRITE, true },
+	[IORING_OP_WRITEV] = { BV_SQE_WRITE, true },
+	[IORING_OP_WRITE_FIXED] = { BV_SQE_WRITE, true },
+	[BV_OP_WRITEV_FIXED] = { BV_SQE_WRITE, true },
+	[IORING_OP_FSYNC] = { BV_SQE_CHANGE, true },
+	[IORING_OP_SYNC_FILE_RANGE] = { BV_SQE_CHANGE, true },
+	[IORING_OP_FALLOCATE] = { BV_SQE_CHANGE, true },
+	[BV_OP_FTRUNCATE] = { BV_SQE_CHANGE, true },
+	[IORING_OP_SPLICE] = { BV_SQE_SPLICE, true },
+	[IORING_OP_OPENAT] = { BV_SQE_OPEN, true },
+	[IORING_OP_OPENAT2] = { BV_SQE_OPEN, true },
+	[IORING_OP_CLOSE] = { BV_SQE_CLOSE, true },
+	[IORING_OP_FILES_UPDATE] = { BV_SQE_FILES, false },
+	[IORING_OP_MSG_RING] = { BV_SQE_SEND, true },
+	[BV_OP_FIXED_FD_INSTALL] = { BV_SQE_INSTALL, false },
+	[IORING_OP_URING_CMD] = { BV_SQE_COMMAND, false },
+	[BV_OP_URING_CMD128] = { BV_SQE_COMMAND, false },
+	[BV_OP_READ_MULTISHOT] = { BV_SQE_MULTISHOT, false },
+	[IORING_OP_RECVMSG] = { BV_SQE_DESCRIPTORS, true },
+	[IORING_OP_ASYNC_CANCEL] = { BV_SQE_CANCEL, false },
+	[IORING_OP_POLL_REMOVE] = { BV_SQE_CANCEL, false },
+	[IORING_OP_TIMEOUT_REMOVE] = { BV_SQE_CANCEL, false },
+	/* What these call fd is no file with contents, or none at all; or the
+	 * kernel refuses one with contents, as tee does. */
+	[IORING_OP_POLL_ADD] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_SENDMSG] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_TIMEOUT] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_ACCEPT] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_CONNECT] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_STATX] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_FADVISE] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_MADVISE] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_SEND] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_RECV] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_EPOLL_CTL] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_TEE] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_PROVIDE_BUFFERS] = { BV_SQE_HARMLESS, false },
+	[IORING_OP_REMOVE_BUFFERS] = { BV_SQE_HARMLESS, false },
+	[IORING_OP_SHUTDOWN] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_RENAMEAT] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_UNLINKAT] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_MKDIRAT] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_SYMLINKAT] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_LINKAT] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_FSETXATTR] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_SETXATTR] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_FGETXATTR] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_GETXATTR] = { BV_SQE_HARMLESS, true },
+	[IORING_OP_SOCKET] = { BV_SQE_HARMLESS, true },
+	[BV_OP_SEND_ZC] = { BV_SQE_HARMLESS, false },
+	[BV_OP_SENDMSG_ZC] = { BV_SQE_HARMLESS, false },
+	[BV_OP_WAITID] = { BV_SQE_HARMLESS, true },
+	[BV_OP_FUTEX_WAIT] = { BV_SQE_HARMLESS, true },
+	[BV_OP_FUTEX_WAKE] = { BV_SQE_HARMLESS, true },
+	[BV_OP_FUTEX_WAITV] = { BV_SQE_HARMLESS, true },
+	[BV_OP_BIND] = { BV_SQE_HARMLESS, true },
+	[BV_OP_LISTEN] = { BV_SQE_HARMLESS, true },
+	[BV_OP_RECV_ZC] = { BV_SQE_HARMLESS, false },
+	[BV_OP_EPOLL_WAIT] = { BV_SQE_HARMLESS, true },
+	[BV_OP_PIPE] = { BV_SQE_HARMLESS, true },
+	[BV_OP_NOP128] = { BV_SQE_HARMLESS, false },
+};
+
+/* Registered files, provided buffers and credentials are the ring's own; and
+ * so is what has more than one completion, or counts those of others. */
+static bool can_move(const struct io_uring_sqe *sqe)
 {
-	switch (opcode) {
-	case IORING_OP_READ: case IORING_OP_READV: case IORING_OP_READ_FIXED:
-	case BV_OP_READV_FIXED:
-		return BV_SQE_READ;
-	case IORING_OP_WRITE: case IORING_OP_WRITEV: case IORING_OP_WRITE_FIXED:
-	case BV_OP_WRITEV_FIXED:
-		return BV_SQE_WRITE;
-	case IORING_OP_FSYNC: case IORING_OP_SYNC_FILE_RANGE:
-	case IORING_OP_FALLOCATE: case BV_OP_FTRUNCATE:
-		return BV_SQE_CHANGE;
-	case IORING_OP_CLOSE:
-		return BV_SQE_CLOSE;
-	case IORING_OP_OPENAT: case IORING_OP_OPENAT2:
-		return BV_SQE_OPEN;
-	case IORING_OP_RECVMSG: case IORING_OP_FILES_UPDATE:
-	case IORING_OP_MSG_RING: case BV_OP_FIXED_FD_INSTALL:
-		return BV_SQE_DESCRIPTORS;
-	case IORING_OP_NOP: case IORING_OP_LINK_TIMEOUT:
-		return BV_SQE_NEUTRAL;
-	/* What these call fd is no file with contents, or none at all. */
-	case IORING_OP_POLL_ADD: case IORING_OP_POLL_REMOVE:
-	case IORING_OP_SENDMSG: case IORING_OP_TIMEOUT:
-	case IORING_OP_TIMEOUT_REMOVE: case IORING_OP_ACCEPT:
-	case IORING_OP_ASYNC_CANCEL: case IORING_OP_CONNECT:
-	case IORING_OP_STATX: case IORING_OP_FADVISE:
-	case IORING_OP_MADVISE: case IORING_OP_SEND: case IORING_OP_RECV:
-	case IORING_OP_EPOLL_CTL: case IORING_OP_PROVIDE_BUFFERS:
-	case IORING_OP_REMOVE_BUFFERS: case IORING_OP_SHUTDOWN:
-	case IORING_OP_RENAMEAT: case IORING_OP_UNLINKAT:
-	case IORING_OP_MKDIRAT: case IORING_OP_SYMLINKAT: case IORING_OP_LINKAT:
-	case IORING_OP_FSETXATTR: case IORING_OP_SETXATTR:
-	case IORING_OP_FGETXATTR: case IORING_OP_GETXATTR:
-	case IORING_OP_SOCKET: case BV_OP_SEND_ZC: case BV_OP_SENDMSG_ZC:
-	case BV_OP_WAITID: case BV_OP_FUTEX_WAIT: case BV_OP_FUTEX_WAKE:
-	case BV_OP_FUTEX_WAITV: case BV_OP_PIPE:
-		return BV_SQE_HARMLESS;
+	if (sqe->flags & (IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT) ||
+	    sqe->personality)
+		return false;
+	switch (sqe->opcode) {
+	case IORING_OP_NOP:
+		return !(sqe->rw_flags & ~NOP_INJECT_RESULT);
+	case IORING_OP_OPENAT: case IORING_OP_OPENAT2: case IORING_OP_CLOSE:
+	case IORING_OP_SOCKET: case BV_OP_PIPE:
+		return sqe->file_index == 0;
+	case IORING_OP_ACCEPT:
+		return sqe->file_index == 0 && sqe->ioprio == 0;
+	case IORING_OP_SENDMSG: case IORING_OP_RECVMSG:
+		return !(sqe->ioprio & ~RECVSEND_POLL_FIRST);
+	case IORING_OP_MSG_RING:
+		return sqe->addr != IORING_MSG_SEND_FD;
+	case IORING_OP_SEND: case IORING_OP_RECV:
+		return sqe->off == 0 && !(sqe->ioprio & ~RECVSEND_POLL_FIRST);
+	case IORING_OP_POLL_ADD:
+		return sqe->len == 0;
+	case IORING_OP_TIMEOUT:
+		return sqe->off == 0 && !(sqe->timeout_flags & TIMEOUT_MULTISHOT);
+	case IORING_OP_SPLICE: case IORING_OP_TEE:
+		return !(sqe->splice_flags & SPLICE_F_FD_IN_FIXED);
 	default:
-		/* Not known here: what it calls fd may well be a file. */
-		return BV_SQE_OPAQUE;
+		return true;
 	}
 }
 
-static void look_at_file(const struct bv_uring *ring, bool registered, int fd,
-			 struct bv_sqe_view *view)
+void bv_sqe_look_at_file(const struct bv_uring *ring,
+			 const struct bv_coming *coming, bool registered,
+			 int fd, struct bv_sqe_view *view)
 {
 	struct bv_held *held;
 
 	if (!registered) {
-		view->fd = fd;
 		view->disk = bv_fd_disk(fd);
-		return;
+	} else if (coming->any && coming->slot == (unsigned)fd) {
+		view->disk = coming->disk;
+	} else {
+		held = bv_files_at(ring, (unsigned)fd);
+		view->disk = held ? held->disk : NULL;
 	}
-	held = bv_files_at(ring, (unsigned)fd);
-	if (!held)
+	if (!view->disk)
 		return;
-	view->held = held;
-	view->disk = held->disk;
+	view->fd = fd;
+	view->registered = registered;
+	if (registered && coming->unclear)
+		view->kind = BV_SQE_OPAQUE;
 }
 
-static int open_flags(const struct io_uring_sqe *sqe)
-{
-	struct open_how how = { 0 };
-
-	if (sqe->opcode == IORING_OP_OPENAT)
-		return (int)sqe->open_flags;
-	/* A bad pointer is the kernel's to refuse. */
-	bv_user_copy_in(&how, (const void *)(uintptr_t)sqe->off, sizeof(how));
-	return (int)how.flags;
-}
-
-/* A pair whose target may be this very file, once it is created. */
-static struct bv_disk *awaited(void)
-{
-	for (unsigned i = 0; i < bv_disks; i++)
-		if (!atomic_load(&bv_disk[i].bound))
-			return &bv_disk[i];
-	return NULL;
-}
-
-/* Opening does something to a target when it empties it, or puts it where
- * only the ring finds it. */
-static void look_at_path(const struct io_uring_sqe *sqe,
-			 struct bv_sqe_view *view)
-{
-	bool direct = sqe->file_index != 0, exists;
-	int flags = open_flags(sqe);
-	struct bv_disk *disk;
-
-	view->kind = direct ? BV_SQE_OPAQUE : BV_SQE_OPEN;
-	if (!direct && (!(flags & O_TRUNC) || flags & O_PATH))
-		return;
-	disk = bv_disk_at(sqe->fd, (const char *)(uintptr_t)sqe->addr, 0,
-			  &exists);
-	if (disk && !(disk->block && !direct))
-		view->disk = disk;
-	else if (!exists && direct && flags & O_CREAT)
-		view->disk = awaited();
-}
-
-/* Files that come into the ring's table, or go, while nobody looks. */
-static void look_at_update(const struct bv_uring *ring,
+static void look_at_splice(const struct bv_uring *ring,
+			   const struct bv_coming *coming,
 			   const struct io_uring_sqe *sqe,
 			   struct bv_sqe_view *view)
 {
-	const int *fds = (const int *)(uintptr_t)sqe->addr;
+	bool fixed_out = sqe->flags & IOSQE_FIXED_FILE;
+	bool fixed_in = sqe->splice_flags & SPLICE_F_FD_IN_FIXED;
 
-	view->kind = BV_SQE_OPAQUE;
-	for (unsigned i = 0; i < sqe->len && !view->disk; i++) {
-		struct bv_held *held = NULL;
-		int fd = -1;
-
-		if (sqe->off != UINT32_MAX && sqe->off != UINT64_MAX)
-			held = bv_files_at(ring, (unsigned)sqe->off + i);
-		if (bv_user_copy_in(&fd, &fds[i], sizeof(fd)) < sizeof(fd))
-			break;
-		if (fd == IORING_REGISTER_FILES_SKIP)
-			continue;
-		view->disk = held ? held->disk : fd < 0 ? NULL : bv_fd_disk(fd);
-	}
+	bv_sqe_look_at_file(ring, coming, fixed_in, sqe->splice_fd_in, view);
+	if (!view->disk)
+		bv_sqe_look_at_file(ring, coming, fixed_out, sqe->fd, view);
+	/* The pipe is the ring's alone. */
+	else if (fixed_out)
+		view->kind = BV_SQE_OPAQUE;
+	if (view->disk && fixed_in &&
+	    !bv_sqe_reads_from(sqe, view->fd, view->registered))
+		view->kind = BV_SQE_OPAQUE;
 }
 
-/* The file of this slot goes to another ring. */
-static void look_at_message(const struct bv_uring *ring,
-			    const struct io_uring_sqe *sqe,
-			    struct bv_sqe_view *view)
+bool bv_sqe_reads_from(const struct io_uring_sqe *sqe, int fd, bool registered)
 {
-	struct bv_held *held;
-
-	view->kind = BV_SQE_HARMLESS;
-	if (sqe->addr != 1 /* IORING_MSG_SEND_FD */)
-		return;
-	view->kind = BV_SQE_OPAQUE;
-	held = bv_files_at(ring, (unsigned)sqe->addr3);
-	if (held)
-		view->disk = held->disk;
+	return fd == sqe->splice_fd_in &&
+	       registered == !!(sqe->splice_flags & SPLICE_F_FD_IN_FIXED);
 }
 
-static void look_at_close(const struct bv_uring *ring,
-			  const struct io_uring_sqe *sqe,
-			  struct bv_sqe_view *view)
+/* Only these may leave the choice of a buffer to the kernel; it refuses others
+ * (EOPNOTSUPP). */
+static bool may_choose(const struct io_uring_sqe *sqe)
 {
-	if (sqe->file_index == 0) {
-		look_at_file(ring, false, sqe->fd, view);
-		return;
-	}
-	view->kind = BV_SQE_OPAQUE;
-	look_at_file(ring, true, (int)sqe->file_index - 1, view);
+	return sqe->opcode == IORING_OP_READ || sqe->opcode == IORING_OP_READV ||
+	       sqe->opcode == BV_OP_READ_MULTISHOT;
 }
 
-/* As BV_SQE_OPAQUE for what cannot be taken over: buffers chosen by the
- * kernel, and protection information (Linux 6.14). */
-static bool is_plain(const struct io_uring_sqe *sqe)
+static void look_at_transfer(const struct io_uring_sqe *sqe,
+			     struct bv_sqe_view *view)
 {
 	const uint64_t *words = (const uint64_t *)(const void *)sqe;
 
-	return !(sqe->flags & IOSQE_BUFFER_SELECT) && words[7] == 0;
+	/* Protection information (Linux 6.14). */
+	if (words[7] != 0)
+		view->kind = BV_SQE_OPAQUE;
+	view->selects = sqe->flags & IOSQE_BUFFER_SELECT;
 }
 
-void bv_sqe_look(const struct bv_uring *ring, const struct io_uring_sqe *sqe,
-		 struct bv_sqe_view *view)
+/* It stays for the kernel to say that it will not have it. */
+static bool is_refused(const struct io_uring_sqe *sqe,
+		       const struct bv_sqe_view *view)
+{
+	if (!bv_ours_possible())
+		return false;
+	return !bv_ours_knows(sqe->opcode) ||
+	       (sqe->flags & IOSQE_BUFFER_SELECT && !may_choose(sqe) &&
+		view->kind != BV_SQE_OPAQUE);
+}
+
+/* The kernel is asked what it would make of a file, where it may refuse. */
+static void look_at_odd(const struct bv_uring *ring,
+			const struct io_uring_sqe *sqe, struct bv_sqe_view *view)
+{
+	struct bv_held *held;
+	int fd = view->fd;
+
+	if (view->registered) {
+		held = bv_files_at(ring, (unsigned)fd);
+		fd = held ? held->fd : -1;
+	}
+	if (view->kind == BV_SQE_MULTISHOT ? bv_probe_never_polls(fd)
+					   : bv_probe_no_commands(fd)) {
+		view->disk = NULL;
+		view->moves = !view->registered;
+	} else if (!view->disk->block || sqe->opcode != IORING_OP_URING_CMD ||
+		 sqe->cmd_op != BV_COMMAND_DISCARD) {
+		view->kind = BV_SQE_OPAQUE;
+	}
+}
+
+static void look(const struct bv_uring *ring, const struct io_uring_sqe *sqe,
+		 struct bv_coming *coming, struct bv_sqe_view *view)
 {
 	bool registered = sqe->flags & IOSQE_FIXED_FILE;
 
-	*view = (struct bv_sqe_view){ .kind = kind_of(sqe->opcode), .fd = -1 };
 	switch (view->kind) {
-	case BV_SQE_OPEN:
-		look_at_path(sqe, view);
-		break;
-	case BV_SQE_CLOSE:
-		look_at_close(ring, sqe, view);
-		break;
-	case BV_SQE_DESCRIPTORS:
-		if (sqe->opcode == IORING_OP_FILES_UPDATE)
-			look_at_update(ring, sqe, view);
-		else if (sqe->opcode == IORING_OP_MSG_RING)
-			look_at_message(ring, sqe, view);
+	case BV_SQE_SPLICE:
+		look_at_splice(ring, coming, sqe, view);
 		break;
 	case BV_SQE_READ: case BV_SQE_WRITE: case BV_SQE_CHANGE:
-		look_at_file(ring, registered, sqe->fd, view);
-		if (view->kind != BV_SQE_CHANGE && !is_plain(sqe))
-			view->kind = BV_SQE_OPAQUE;
-		/* It stays for the kernel to say that it does not. */
-		if (view->disk && bv_post_possible() &&
-		    !bv_post_knows(sqe->opcode))
-			*view = (struct bv_sqe_view){
-				.kind = BV_SQE_HARMLESS, .fd = -1,
-			};
-		break;
-	case BV_SQE_OPAQUE:
-		look_at_file(ring, registered, sqe->fd, view);
-		if (!view->disk && (sqe->opcode == IORING_OP_SPLICE ||
-				    sqe->opcode == IORING_OP_TEE))
-			look_at_file(ring, sqe->splice_flags &
-						   SPLICE_F_FD_IN_FIXED,
-				     sqe->splice_fd_in, view);
+	case BV_SQE_OPAQUE: case BV_SQE_COMMAND: case BV_SQE_MULTISHOT:
+		bv_sqe_look_at_file(ring, coming, registered, sqe->fd, view);
+		if (!view->disk)
+			break;
+		if (view->kind == BV_SQE_COMMAND ||
+		    view->kind == BV_SQE_MULTISHOT)
+			look_at_odd(ring, sqe, view);
+		else if (view->kind != BV_SQE_CHANGE)
+			look_at_transfer(sqe, view);
 		break;
 	case BV_SQE_NEUTRAL:
 		/* Flags of newer kernels' no-ops. */
@@ -213,7 +244,26 @@ void bv_sqe_look(const struct bv_uring *ring, const struct io_uring_sqe *sqe,
 			view->kind = BV_SQE_HARMLESS;
 		break;
 	default:
+		bv_sqe_look_at_place(ring, sqe, coming, view);
 		break;
+	}
+}
+
+void bv_sqe_look(const struct bv_uring *ring, const struct io_uring_sqe *sqe,
+		 struct bv_coming *coming, struct bv_sqe_view *view)
+{
+	*view = (struct bv_sqe_view){ .fd = -1 };
+	if (sqe->opcode < sizeof(traits) / sizeof(*traits)) {
+		view->kind = traits[sqe->opcode].kind;
+		view->moves = traits[sqe->opcode].moves && can_move(sqe);
+	}
+	look(ring, sqe, coming, view);
+	if (view->disk && is_refused(sqe, view))
+		*view = (struct bv_sqe_view){ .kind = BV_SQE_HARMLESS, .fd = -1 };
+	if (view->fills && view->kind != BV_SQE_OPAQUE) {
+		coming->any = true;
+		coming->slot = view->slot;
+		coming->disk = view->filled;
 	}
 }
 

@@ -1,137 +1,30 @@
 /* uring_take: requests on targets leave the submission queue; see uring.h. */
-#include <limits.h>
-#include <string.h>
-#include <sys/mman.h>
+#include <errno.h>
 
 #include <blkverify/fdmap.h>
 #include <blkverify/log.h>
-#include <blkverify/own.h>
 #include <blkverify/policy.h>
-#include <blkverify/usermem.h>
 
-#include "../src/raw.h"
 #include "guard.h"
-#include "symbols.h"
-#include "uring.h"
+#include "uring_chain.h"
 
-#define LINKS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)
-
-/* The requests that one call submits, in order. */
-struct queue {
-	struct bv_uring *ring;
-	unsigned head, handed;       /* handed: the kernel can see so many */
-	unsigned total;
-	const struct io_uring *own;  /* liburing's, behind them */
-};
-
-static struct io_uring_sqe *request_at(const struct queue *q, unsigned i)
-{
-	const struct bv_uring_queue *queue = &q->ring->queue;
-	unsigned at = i < q->handed ? q->head + i
-				    : q->own->sqe_head + (i - q->handed);
-
-	at &= queue->mask;
-	if (i < q->handed && queue->array)
-		at = queue->array[at];
-	/* The kernel drops what is out of range. */
-	return at > queue->mask ? NULL : &queue->sqes[at << queue->shift];
-}
-
-/* The end of the chain that begins at i. */
-static unsigned chain_end(const struct queue *q, unsigned i)
-{
-	while (i < q->total) {
-		const struct io_uring_sqe *sqe = request_at(q, i++);
-
-		if (!sqe || !(sqe->flags & LINKS))
-			break;
-	}
-	return i;
-}
-
-/* A chain, as it concerns us. */
-struct chain {
-	unsigned first, end;
-	struct bv_sqe_view view;     /* of the last request */
-	bool targets, strangers, opaque, drains, opens;
-};
-
-static void survey(const struct queue *q, struct chain *c)
-{
-	for (unsigned i = c->first; i < c->end; i++) {
-		const struct io_uring_sqe *sqe = request_at(q, i);
-		struct bv_sqe_view view;
-
-		if (!sqe)
-			continue;
-		bv_sqe_look(q->ring, sqe, &view);
-		c->view = view;
-		c->drains |= sqe->flags & IOSQE_IO_DRAIN;
-		c->opens |= view.kind == BV_SQE_DESCRIPTORS ||
-			    (view.kind == BV_SQE_OPEN && !view.disk) ||
-			    (view.kind == BV_SQE_CLOSE && !view.disk);
-		if (view.disk) {
-			c->targets = true;
-			c->opaque |= view.kind == BV_SQE_OPAQUE;
-			/* Done while it is submitted, not after others. */
-			c->opaque |= view.kind == BV_SQE_OPEN &&
-				     c->end - c->first > 1;
-		} else if (view.kind != BV_SQE_NEUTRAL || i == c->first) {
-			c->strangers |= sqe->opcode != IORING_OP_NOP ||
-					view.kind != BV_SQE_NEUTRAL;
-		}
-	}
-}
-
-/* NULL: it can be taken over. */
-static const char *obstacle(const struct queue *q, const struct chain *c)
-{
-	struct bv_uring *ring = q->ring;
-
-	if (!bv_post_possible())
-		return BV_URING " without IORING_OP_MSG_RING (Linux 5.18)";
-	if (c->opaque || ring->restricted)
-		return BV_URING;
-	if (c->strangers)
-		return BV_URING " chain with other files";
-	/* When the kernel is done with those before, it does not say. */
-	if (c->drains && ring->foreign)
-		return BV_URING " drain";
-	if (ring->post_fd < 0 &&
-	    bv_own_dup(ring->key - 1, &ring->post_fd) < 0)
-		return BV_URING " without descriptors";
-	return NULL;
-}
-
-/* READ of descriptor -1: accepted, and completed with EBADF at its place in
- * the queue, whatever it is linked to. */
-static void defuse(struct io_uring_sqe *sqe)
-{
-	uint64_t user_data = sqe->user_data;
-	uint8_t flags = sqe->flags & (LINKS | IOSQE_CQE_SKIP_SUCCESS);
-
-	memset(sqe, 0, sizeof(*sqe));
-	sqe->opcode = IORING_OP_READ;
-	sqe->fd = -1;
-	sqe->flags = flags;
-	sqe->user_data = user_data;
-}
-
-static void refuse(const struct queue *q, const struct chain *c,
+static void refuse(const struct bv_queue *q, const struct bv_chain *c,
 		   const char *call)
 {
+	struct bv_coming coming = { 0 };
+
 	q->ring->foreign = true;
 	for (unsigned i = c->first; i < c->end; i++) {
-		struct io_uring_sqe *sqe = request_at(q, i);
+		struct io_uring_sqe *sqe = bv_queue_at(q, i);
 		struct bv_sqe_view view;
 
 		if (!sqe)
 			continue;
-		bv_sqe_look(q->ring, sqe, &view);
+		bv_sqe_look(q->ring, sqe, &coming, &view);
 		if (!view.disk)
 			continue;
 		if (bv_policy_unverified(view.disk, call, -EBADF) < 0)
-			defuse(sqe);
+			bv_dummy_refused(sqe);
 		else
 			bv_sqe_give_up(view.disk, sqe);
 	}
@@ -145,111 +38,172 @@ static void fail_early(struct bv_taken *t, int result)
 	t->count = 0;
 }
 
-/* The list of segments may change once the call has returned. */
-static void copy_segments(struct bv_taken *t)
+/* A slot that the chain itself fills is looked up when its turn comes. */
+static void borrow(struct bv_taken *t, const struct bv_coming *before)
 {
-	const void *theirs = (const void *)(uintptr_t)t->sqe.addr;
-	size_t bytes = t->sqe.len * sizeof(struct iovec);
-
-	t->iov = t->few;
-	t->count = t->sqe.len;
-	if (t->count > IOV_MAX) {
-		fail_early(t, -EINVAL);
-		return;
-	}
-	if (t->count > BV_FEW_SEGMENTS) {
-		void *map = raw_mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-		if (raw_is_error(map)) {
-			fail_early(t, -ENOMEM);
-			return;
-		}
-		t->iov = map;
-		t->mapped = bytes;
-	}
-	if (bv_user_copy_in(t->iov, theirs, bytes) < bytes)
-		fail_early(t, -EFAULT);
+	if (t->disk && t->registered && !before->unclear &&
+	    !(before->any && before->slot == (unsigned)t->fd))
+		t->held = bv_files_borrow(t->ring, (unsigned)t->fd);
 }
 
-static void copy_buffers(struct bv_taken *t)
+static struct bv_taken *take_one(struct bv_submission *s, const struct bv_queue *q,
+				 unsigned i, struct bv_coming *coming)
 {
-	switch (t->sqe.opcode) {
-	case IORING_OP_READV: case IORING_OP_WRITEV:
-	case BV_OP_READV_FIXED: case BV_OP_WRITEV_FIXED:
-		copy_segments(t);
-		break;
-	case IORING_OP_READ: case IORING_OP_READ_FIXED:
-	case IORING_OP_WRITE: case IORING_OP_WRITE_FIXED:
-		t->iov = t->few;
-		t->count = 1;
-		t->few[0].iov_base = (void *)(uintptr_t)t->sqe.addr;
-		t->few[0].iov_len = t->sqe.len;
-		break;
-	default:
-		break;
-	}
-}
-
-/* Nothing and no completion. */
-static void hollow(struct io_uring_sqe *sqe)
-{
-	uint64_t user_data = sqe->user_data;
-
-	memset(sqe, 0, sizeof(*sqe));
-	sqe->opcode = IORING_OP_NOP;
-	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
-	sqe->user_data = user_data;
-}
-
-static bool take_one(struct bv_submission *s, const struct queue *q,
-		     const struct chain *c, unsigned i)
-{
+	struct bv_coming before = *coming;
 	struct bv_taken *t = bv_taken_get();
-	struct bv_sqe_view view = c->view;
+	struct bv_sqe_view view;
 
 	if (!t)
-		return false;
+		return NULL;
 	t->ring = q->ring;
-	t->place = request_at(q, i);
-	t->sqe = *t->place;
+	t->place = bv_queue_at(q, i);
+	t->original = t->sqe = *t->place;
 	t->index = i;
-	if (c->end - c->first > 1)
-		bv_sqe_look(q->ring, &t->sqe, &view);
+	bv_sqe_look(q->ring, &t->sqe, coming, &view);
+	t->kind = view.kind;
 	t->disk = view.disk;
 	t->fd = view.fd;
-	t->held = view.held;
-	if (t->disk)
-		copy_buffers(t);
-	hollow(t->place);
-	q->ring->silenced = true;
+	t->registered = view.registered;
+	borrow(t, &before);
 	*s->last = t;
 	s->last = &t->next;
-	return true;
+	return t;
 }
 
-static void put_back(struct bv_taken *t)
+/* As if it had not been looked at. */
+static void give_back(struct bv_submission *s, struct bv_taken **before)
 {
-	*t->place = t->sqe;
-	bv_taken_put(t);
+	struct bv_taken *t, *next;
+
+	for (t = *before; t; t = next) {
+		next = t->next;
+		bv_put_back(t);
+	}
+	s->last = before;
+	*before = NULL;
+}
+
+/* One that is wrong fails the chain as a whole, before anything of it is
+ * done. */
+static void fail_all(struct bv_taken *head)
+{
+	for (struct bv_taken *t = head; t; t = t->next) {
+		if (!t->over)
+			fail_early(t, -ECANCELED);
+		t->failed = true;
+	}
+}
+
+/* It is ours: the kernel gets nothing to do, and completes nothing. */
+static void hollow(struct bv_taken *t)
+{
+	bv_dummy_silent(t->place);
+	t->ring->silenced = true;
 }
 
 /* All of it or nothing. */
-static bool take_chain(struct bv_submission *s, const struct queue *q,
-		       const struct chain *c)
+static bool take_chain(struct bv_submission *s, const struct bv_queue *q,
+		       const struct bv_chain *c)
 {
-	struct bv_taken **before = s->last, *t, *next;
+	struct bv_coming coming = { 0 };
+	struct bv_taken **before = s->last;
+	bool wrong = false;
 
-	for (unsigned i = c->first; i < c->end; i++)
-		if (!take_one(s, q, c, i)) {
-			for (t = *before; t; t = next) {
-				next = t->next;
-				put_back(t);
-			}
-			s->last = before;
-			*before = NULL;
+	for (unsigned i = c->first; i < c->end; i++) {
+		struct bv_taken *t = take_one(s, q, i, &coming);
+		int result;
+
+		if (!t) {
+			give_back(s, before);
 			return false;
 		}
+		hollow(t);
+		result = bv_copy_in(t);
+		if (result < 0)
+			fail_early(t, result);
+		wrong |= result < 0;
+	}
+	if (wrong && c->end - c->first > 1)
+		fail_all(*before);
+	q->ring->foreign |= c->waits;
+	return true;
+}
+
+/* The first request has failed: nothing of the rest is done. */
+static bool take_rest(struct bv_submission *s, const struct bv_queue *q,
+		      const struct bv_chain *c)
+{
+	struct bv_coming coming = { 0 };
+
+	for (unsigned i = c->first + 1; i < c->end; i++) {
+		struct bv_taken *t = take_one(s, q, i, &coming);
+
+		if (!t)
+			return false;
+		hollow(t);
+	}
+	return true;
+}
+
+static bool fail_head(struct bv_submission *s, const struct bv_queue *q,
+		      const struct bv_chain *c, struct bv_taken *t, int result)
+{
+	if (t->sqe.flags & IOSQE_IO_HARDLINK) {
+		bv_dummy_failing(t->place, result);
+		t->left = true;
+		return true;
+	}
+	hollow(t);
+	fail_early(t, result);
+	if (!take_rest(s, q, c))
+		return false;
+	fail_all(t);
+	return true;
+}
+
+/* The kernel gets the chain, with a first request that reads elsewhere. */
+static bool take_head(struct bv_submission *s, const struct bv_queue *q,
+		      const struct bv_chain *c)
+{
+	struct bv_coming coming = { 0 };
+	struct bv_taken **before = s->last;
+	struct bv_taken *t = take_one(s, q, c->first, &coming);
+	struct bv_guard guard;
+	int result = 0;
+	bool done;
+
+	if (!t)
+		return false;
+	q->ring->foreign = true;
+	bv_guard_enter_quietly(&guard);
+	done = bv_select_stand_in(t, &result);
+	bv_guard_leave(&guard, 0);
+	if (done && result < 0)
+		done = fail_head(s, q, c, t, result);
+	else
+		t->left = done;
+	if (!done)
+		give_back(s, before);
+	return done;
+}
+
+/* It is for one of ours that waits: that it is too late to be sure of it, is
+ * true at any time. Where it is for many, the kernel looks for others. */
+static bool take_cancel(struct bv_submission *s, const struct bv_queue *q,
+			const struct bv_chain *c)
+{
+	const struct io_uring_sqe *sqe = bv_queue_at(q, c->first);
+	struct bv_coming coming = { 0 };
+	struct bv_taken *t;
+
+	if (c->end - c->first > 1 || !bv_taken_call_off(q->ring, sqe) ||
+	    bv_cancels_many(sqe))
+		return false;
+	t = take_one(s, q, c->first, &coming);
+	if (!t)
+		return false;
+	hollow(t);
+	fail_early(t, -EALREADY);
 	return true;
 }
 
@@ -264,23 +218,26 @@ static void explain(const struct bv_uring *ring)
 			   "in a ring that had requests on a target");
 }
 
-static void decide(struct bv_submission *s, const struct queue *q,
-		   struct chain *c)
+static void decide(struct bv_submission *s, const struct bv_queue *q,
+		   struct bv_chain *c)
 {
 	const char *call;
 
-	survey(q, c);
-	/* It will make or close descriptors when nobody looks. */
+	bv_chain_survey(q, c);
 	if (c->opens)
 		bv_fd_distrust();
-	if (!c->targets) {
+	if (c->targets == 0) {
+		if (c->head.kind == BV_SQE_CANCEL && take_cancel(s, q, c))
+			return;
 		if (c->drains)
 			explain(q->ring);
+		q->ring->drained |= c->drains;
 		q->ring->foreign = true;
 		return;
 	}
-	call = obstacle(q, c);
-	if (!call && !take_chain(s, q, c))
+	call = bv_chain_obstacle(q, c);
+	if (!call && !(bv_chain_stands_in(q, c) ? take_head(s, q, c)
+					  : take_chain(s, q, c)))
 		call = BV_URING " without memory";
 	if (call)
 		refuse(q, c, call);
@@ -289,7 +246,7 @@ static void decide(struct bv_submission *s, const struct queue *q,
 bool bv_take(struct bv_submission *s, struct bv_uring *ring,
 	     const struct io_uring *own, unsigned most)
 {
-	struct queue q = { .ring = ring, .own = own };
+	struct bv_queue q = { .ring = ring, .own = own };
 	int error = errno;
 
 	q.head = __atomic_load_n(ring->queue.khead, __ATOMIC_ACQUIRE);
@@ -303,93 +260,11 @@ bool bv_take(struct bv_submission *s, struct bv_uring *ring,
 	s->first = NULL;
 	s->last = &s->first;
 	for (unsigned i = 0; i < q.total;) {
-		struct chain c = { .first = i, .end = chain_end(&q, i) };
+		struct bv_chain c = { .first = i, .end = bv_chain_end(&q, i) };
 
 		decide(s, &q, &c);
 		i = c.end;
 	}
 	errno = error;
 	return s->first;
-}
-
-/* Done by the thread that submits it, as the kernel would at best. */
-static void open_now(struct bv_taken *t)
-{
-	const struct io_uring_sqe *sqe = &t->sqe;
-	const char *path = (const char *)(uintptr_t)sqe->addr;
-	int fd;
-
-	if (sqe->opcode == IORING_OP_OPENAT)
-		fd = shim_openat64(sqe->fd, path, (int)sqe->open_flags,
-				   (mode_t)sqe->len);
-	else
-		fd = shim_openat2(sqe->fd, path,
-				  (const void *)(uintptr_t)sqe->off, sqe->len);
-	fail_early(t, fd < 0 ? -errno : fd);
-	t->disk = NULL;
-}
-
-static void start(struct bv_uring *ring, struct bv_taken *head, bool drains)
-{
-	uint32_t count = 0;
-
-	for (struct bv_taken *t = head; t; t = t->next)
-		count++;
-	if (drains)
-		bv_uring_settle(ring);
-	atomic_fetch_add(&ring->inflight, count);
-	for (struct bv_taken *t = head; t; t = t->next)
-		bv_taken_began(t);
-	bv_chain_start(head);
-	if (drains)
-		bv_uring_settle(ring);
-}
-
-/* Cuts the first chain off the list of what the kernel took. */
-static struct bv_taken *cut_chain(struct bv_taken *head, bool *drains)
-{
-	struct bv_taken *t = head, *rest;
-
-	*drains = t->sqe.flags & IOSQE_IO_DRAIN;
-	while (t->sqe.flags & LINKS && t->next && t->next->index == t->index + 1) {
-		t = t->next;
-		*drains |= t->sqe.flags & IOSQE_IO_DRAIN;
-	}
-	rest = t->next;
-	t->next = NULL;
-	return rest;
-}
-
-/* Ends the list before what the kernel left in the queue. */
-static void leave_rest(struct bv_submission *s, unsigned consumed)
-{
-	struct bv_taken **at = &s->first, *t, *next;
-
-	while (*at && (*at)->index < consumed)
-		at = &(*at)->next;
-	t = *at;
-	*at = NULL;
-	for (; t; t = next) {
-		next = t->next;
-		put_back(t);
-	}
-}
-
-void bv_launch(struct bv_submission *s)
-{
-	unsigned now = __atomic_load_n(s->ring->queue.khead, __ATOMIC_ACQUIRE);
-	int error = errno;
-
-	leave_rest(s, now - s->head);
-	while (s->first) {
-		struct bv_taken *head = s->first;
-		bool drains;
-
-		s->first = cut_chain(head, &drains);
-		if (head->disk && (head->sqe.opcode == IORING_OP_OPENAT ||
-				   head->sqe.opcode == IORING_OP_OPENAT2))
-			open_now(head);
-		start(s->ring, head, drains);
-	}
-	errno = error;
 }

@@ -270,7 +270,7 @@ int op_uring_wait_cqes(const char *call, struct io_uring *ring, void **cqe,
 
 	(void)call;
 	enter_library(&s, ring);
-	if (bv_disks > 0 && !bv_post_possible())
+	if (bv_disks > 0 && !bv_ours_possible())
 		look_at_all(&s, ring);
 	return leave(&s, real_io_uring_wait_cqes(ring, cqe, count, timeout,
 						 mask));
@@ -283,7 +283,7 @@ int op_uring_wait_cqe_timeout(const char *call, struct io_uring *ring,
 
 	(void)call;
 	enter_library(&s, ring);
-	if (bv_disks > 0 && !bv_post_possible())
+	if (bv_disks > 0 && !bv_ours_possible())
 		look_at_all(&s, ring);
 	return leave(&s, real_io_uring_wait_cqe_timeout(ring, cqe, timeout));
 }

@@ -69,11 +69,15 @@ int op_uring_register_files_update(const char *call, struct io_uring *ring,
 	struct bv_uring *known = known_of(ring);
 	int result = bv_files_check(call, known, fds, count);
 
-	if (result == 0)
-		result = real_io_uring_register_files_update(ring, offset, fds,
-							     count);
+	raw_sigset mask;
+
+	if (result < 0)
+		return result;
+	mask = bv_files_begin();
+	result = real_io_uring_register_files_update(ring, offset, fds, count);
 	if (result > 0 && known)
 		bv_files_update(known, offset, fds, (unsigned)result);
+	bv_files_end(mask);
 	return result;
 }
 
@@ -84,23 +88,25 @@ int op_uring_register_files_update_tag(const char *call, struct io_uring *ring,
 	struct bv_uring *known = known_of(ring);
 	int result = bv_files_check(call, known, fds, count);
 
-	if (result == 0)
-		result = real_io_uring_register_files_update_tag(
-			ring, offset, fds, tags, count);
+	raw_sigset mask;
+
+	if (result < 0)
+		return result;
+	mask = bv_files_begin();
+	result = real_io_uring_register_files_update_tag(ring, offset, fds,
+							 tags, count);
 	if (result > 0 && known)
 		bv_files_update(known, offset, fds, (unsigned)result);
+	bv_files_end(mask);
 	return result;
 }
 
 int op_uring_unregister_files(const char *call, struct io_uring *ring)
 {
 	struct bv_uring *known = known_of(ring);
-	int result;
+	int result = real_io_uring_unregister_files(ring);
 
 	(void)call;
-	if (known)
-		bv_uring_settle(known);
-	result = real_io_uring_unregister_files(ring);
 	if (result >= 0 && known)
 		bv_files_drop(known);
 	return result;
@@ -217,6 +223,7 @@ int bv_uring_register(const char *call, unsigned fd, unsigned code,
 {
 	struct bv_uring *known = NULL;
 	struct filing f = { .what = NO_FILES };
+	raw_sigset mask = 0;
 	int result = 0;
 
 	if (bv_disks > 0) {
@@ -230,12 +237,15 @@ int bv_uring_register(const char *call, unsigned fd, unsigned code,
 		return -EINVAL;
 	if (result < 0)
 		return result;
-	if (known && f.what == LESS_FILES)
-		bv_uring_settle(known);
+	/* Single slots change in step with our table. */
+	if (f.what == SOME_FILES)
+		mask = bv_files_begin();
 	result = (int)raw_call(SYS_io_uring_register, fd, code, (long)argument,
 			       count, 0, 0);
 	if (result >= 0 && known)
 		note(known, code, &f, result);
+	if (f.what == SOME_FILES)
+		bv_files_end(mask);
 	return result;
 }
 

@@ -6,6 +6,7 @@
 
 #include <blkverify/own.h>
 
+#include "lock.h"
 #include "raw.h"
 
 /* Where our descriptors live: above what programs use, below the usual soft
@@ -57,23 +58,8 @@ static void own_place(unsigned index, int fd)
 	atomic_store(&own[index].fd, fd);
 }
 
-/* Whoever makes or ends an entry has it; a thread that waits gives way. */
+/* Whoever makes or ends an entry has it. */
 static _Atomic uint32_t changing;
-
-static raw_sigset begin_change(void)
-{
-	raw_sigset mask = raw_block_signals();
-
-	while (atomic_exchange_explicit(&changing, 1, memory_order_acquire))
-		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-	return mask;
-}
-
-static void end_change(raw_sigset mask)
-{
-	atomic_store_explicit(&changing, 0, memory_order_release);
-	raw_sigmask(mask);
-}
 
 /* An entry that was released, or the next new one. */
 static unsigned free_index(void)
@@ -105,12 +91,12 @@ static int enter_copy(int fd, int *slot)
 
 int bv_own_dup(int fd, int *slot)
 {
-	raw_sigset mask = begin_change();
+	raw_sigset mask = lock_take(&changing);
 	int result;
 
 	*slot = -1;
 	result = enter_copy(fd, slot);
-	end_change(mask);
+	lock_give(&changing, mask);
 	return result;
 }
 
@@ -124,7 +110,7 @@ int bv_own_adopt(int fd, int *slot)
 
 void bv_own_release(int *slot)
 {
-	raw_sigset mask = begin_change();
+	raw_sigset mask = lock_take(&changing);
 	unsigned count = atomic_load(&own_count);
 
 	for (unsigned i = 0; i < count; i++)
@@ -137,7 +123,7 @@ void bv_own_release(int *slot)
 			break;
 		}
 	*slot = -1;
-	end_change(mask);
+	lock_give(&changing, mask);
 }
 
 void bv_own_forked(void)

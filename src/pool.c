@@ -18,6 +18,9 @@
 
 struct bv_pool bv_requests;
 
+/* The pool whose thread this is. */
+static __thread struct bv_pool *works;
+
 void bv_pool_start(struct bv_pool *pool, unsigned threads)
 {
 	pool->most = threads > MOST ? MOST : threads;
@@ -69,6 +72,7 @@ static void *work(void *argument)
 {
 	struct bv_pool *pool = argument;
 
+	works = pool;
 	bv_thread_begins();
 	for (;;) {
 		uint32_t seen = atomic_load(&pool->submitted);
@@ -127,6 +131,30 @@ int bv_pool_submit(struct bv_pool *pool, struct bv_job *job)
 	if (atomic_load(&pool->idle) > 0)
 		raw_futex_wake(&pool->submitted, 1);
 	return 0;
+}
+
+/* Who drains counts a job that pauses as finished, and as one more when it
+ * goes on. */
+bool bv_pool_pause(void)
+{
+	struct bv_pool *pool = works;
+
+	if (!pool)
+		return false;
+	atomic_fetch_sub(&pool->threads, 1);
+	if (atomic_load(&pool->idle) == 0 && make_thread(pool) < 0 &&
+	    atomic_load(&pool->threads) == 0) {
+		atomic_fetch_add(&pool->threads, 1);
+		return false;
+	}
+	note_finished(pool);
+	return true;
+}
+
+void bv_pool_resume(void)
+{
+	atomic_fetch_add(&works->submitted, 1);
+	atomic_fetch_add(&works->threads, 1);
 }
 
 void bv_pool_drain(struct bv_pool *pool)

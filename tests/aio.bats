@@ -1,77 +1,29 @@
 # POSIX asynchronous I/O.
 load functions
+load requests
 load qemu
 
+CLIENT=aio
 AT=5000
 LENGTH=40001
+BAD=33333
+FIO=posixaio
 
 # ---- single requests ----
-
-moves_as_native() {
-	local native
-	make_pair 64K
-	cp "$TARGET" "$BATS_TEST_TMPDIR/before"
-	run aio "$1" "$TARGET" $AT $LENGTH 0x5a
-	native=$output
-	cp "$BATS_TEST_TMPDIR/before" "$TARGET"
-	BLKVERIFY_STATS=1 run shim aio "$1" "$TARGET" $AT $LENGTH 0x5a
-	assert_clean
-	[ "$(grep -v '^blkverify: stats' <<<"$output")" = "$native" ]
-	assert_stat unverified 0
-	assert_stat mismatches 0
-	case $1 in
-	*:read)
-		assert_stat reads 1
-		assert_stat read_bytes $LENGTH
-		;;
-	*)
-		assert_stat writes 1
-		assert_stat write_bytes $LENGTH
-		assert_filled "$SHADOW" $AT $LENGTH 5a
-		;;
-	esac
-	assert_same_contents
-}
 
 @test "every call of POSIX AIO does what it does without the shim, and is verified" {
 	for_each "$(aio --list)" moves_as_native
 }
 
-stops() {
-	local side
-	for side in shadow target; do
-		make_pair 64K
-		"damage_$side" 33333
-		run shim aio "$1" "$TARGET" $AT $LENGTH 0
-		assert_mismatch read 65 33333
-		assert_first_line "sector_num=9 nb_sectors=79 "
-		[[ $output == *"${1%:*}"* ]] || fail_with "expected the call to be named"
-		[[ $output != *digest=* ]] || fail_with "seen by the program"
-	done
-}
+# the part of a way that is a function
+named_in() { echo "${1%:*}"; }
 
 @test "every read of POSIX AIO stops at one wrong byte" {
-	for_each "$(aio --list | grep :read)" stops
-}
-
-fails() {
-	make_pair 64K
-	damage_shadow 33333
-	BLKVERIFY_ON_MISMATCH=eio run shim aio "$1" "$TARGET" $AT $LENGTH 0
-	assert_mismatch read 65 33333 1
-	[[ $output == *"ret=-1 EIO"* ]]
+	for_each "$(reads)" stops
 }
 
 @test "with eio, aio_error says EIO" {
-	for_each "$(aio --list | grep :read)" fails
-}
-
-goes_on() {
-	make_pair 64K
-	damage_shadow $((AT - 1))
-	damage_shadow $((AT + LENGTH))
-	run shim aio "$1" "$TARGET" $AT $LENGTH 0x5a
-	assert_clean
+	for_each "$(reads)" fails
 }
 
 @test "the bytes on either side of a request are let alone" {
@@ -196,40 +148,12 @@ old_moves() {
 
 # ---- fio ----
 
-FIO=(fio --name=x --size=4M --bs=4k --ioengine=posixaio --verify_fatal=1)
 WAYS="--iodepth=1 --iodepth=32 --iodepth=32,--thread,--numjobs=2,--size=2M,--offset_increment=2M
 	--iodepth=32,--numjobs=2,--size=2M,--offset_increment=2M --iodepth=8,--fsync=16 --iodepth=8,--direct=0"
-
-# fio_run OPTIONS-WITH-COMMAS OPTION...
-fio_run() {
-	local options
-	IFS=, read -r -a options <<<"$1"
-	shift
-	(cd "$BATS_TEST_TMPDIR" && shim timeout 120 "${FIO[@]}" --direct=1 --filename="$TARGET" "${options[@]}" "$@")
-}
-
-fio_verifies() {
-	make_pair 4M
-	run fio_run "$1" --rw=randwrite --verify=crc32c
-	assert_clean
-	assert_same_contents
-	run fio_run "$1" --rw=randrw
-	assert_clean
-	assert_same_contents
-}
 
 @test "fio's posixaio engine, clean" {
 	need_program fio
 	for_each "$WAYS" fio_verifies
-}
-
-fio_stops() {
-	make_pair 4M
-	damage_shadow 70000
-	# its status says nothing: fio may end with 0 when a job of its was killed
-	run fio_run "$1" --rw=read
-	[[ $output == *"signal=6"* || $status = 134 ]] || fail_with "expected the job to be stopped"
-	assert_first_line "^blkverify: read sector_num=[0-9]+ nb_sectors=[0-9]+ contents mismatch in sector 136 at offset 70000\$"
 }
 
 @test "fio's posixaio engine, one wrong byte in the shadow" {

@@ -1,72 +1,31 @@
 # Linux AIO: by libaio, by syscall(), and by programs that take events from the ring's memory without any call.
 load functions
+load requests
 load qemu
 
+CLIENT=libaio_rw
 AT=4096
 LENGTH=8192
+BAD=9000
+FIO=libaio
 
 # ---- single requests ----
-
-moves_as_native() {
-	local native
-	make_pair 64K
-	cp "$TARGET" "$BATS_TEST_TMPDIR/before"
-	run libaio_rw "$1" "$TARGET" $AT $LENGTH 0x5a
-	native=$output
-	cp "$BATS_TEST_TMPDIR/before" "$TARGET"
-	BLKVERIFY_STATS=1 run shim libaio_rw "$1" "$TARGET" $AT $LENGTH 0x5a
-	assert_clean
-	[ "$(grep -v '^blkverify: stats' <<<"$output")" = "$native" ]
-	assert_stat unverified 0
-	assert_stat mismatches 0
-	case $1 in
-	*read*)
-		assert_stat reads 1
-		assert_stat read_bytes $LENGTH
-		;;
-	*)
-		assert_stat writes 1
-		assert_stat write_bytes $LENGTH
-		assert_filled "$SHADOW" $AT $LENGTH 5a
-		;;
-	esac
-	assert_same_contents
-}
 
 @test "every way of libaio does what it does without the shim, and is verified" {
 	need_client libaio_rw
 	for_each "$(libaio_rw --list)" moves_as_native
 }
 
-stops() {
-	local side
-	for side in shadow target; do
-		make_pair 64K
-		"damage_$side" 9000
-		run shim libaio_rw "$1" "$TARGET" $AT $LENGTH 0
-		assert_mismatch read 17 9000
-		assert_first_line "sector_num=8 nb_sectors=16 "
-		[[ $output == *io_submit* ]] || fail_with "expected the call to be named"
-		[[ $output != *digest=* ]] || fail_with "seen by the program"
-	done
-}
+named_in() { echo io_submit; }
 
 @test "every read of libaio stops at one wrong byte" {
 	need_client libaio_rw
-	for_each "$(libaio_rw --list | grep read)" stops
-}
-
-fails() {
-	make_pair 64K
-	damage_shadow 9000
-	BLKVERIFY_ON_MISMATCH=eio run shim libaio_rw "$1" "$TARGET" $AT $LENGTH 0
-	assert_mismatch read 17 9000 1
-	[[ $output == *"ret=-1 EIO"* ]] || fail_with "expected EIO in the event"
+	for_each "$(reads)" stops
 }
 
 @test "with eio, the event says EIO" {
 	need_client libaio_rw
-	for_each "$(libaio_rw --list | grep read)" fails
+	for_each "$(reads)" fails
 }
 
 @test "with log, the event says what the target gave" {
@@ -76,14 +35,6 @@ fails() {
 	BLKVERIFY_ON_MISMATCH=log run shim libaio_rw read "$TARGET" $AT $LENGTH 0
 	assert_mismatch read 17 9000 0
 	[[ $output == *"ret=$LENGTH"* ]]
-}
-
-goes_on() {
-	make_pair 64K
-	damage_shadow $((AT - 1))
-	damage_shadow $((AT + LENGTH))
-	run shim libaio_rw "$1" "$TARGET" $AT $LENGTH 0x5a
-	assert_clean
 }
 
 @test "the bytes on either side of a request are let alone" {
@@ -259,41 +210,13 @@ notices() {
 
 # ---- fio ----
 
-FIO=(fio --name=x --size=4M --bs=4k --ioengine=libaio --verify_fatal=1)
 WAYS="--iodepth=1 --iodepth=32 --iodepth=32,--userspace_reap --iodepth=32,--thread,--numjobs=2,--size=2M,--offset_increment=2M
 	--iodepth=32,--numjobs=2,--size=2M,--offset_increment=2M --iodepth=32,--iodepth_batch=8,--bsrange=512-64k
 	--iodepth=8,--fsync=16 --iodepth=8,--direct=0"
 
-# fio_run OPTIONS-WITH-COMMAS OPTION...
-fio_run() {
-	local options
-	IFS=, read -r -a options <<<"$1"
-	shift
-	(cd "$BATS_TEST_TMPDIR" && shim timeout 120 "${FIO[@]}" --direct=1 --filename="$TARGET" "${options[@]}" "$@")
-}
-
-fio_verifies() {
-	make_pair 4M
-	run fio_run "$1" --rw=randwrite --verify=crc32c
-	assert_clean
-	assert_same_contents
-	run fio_run "$1" --rw=randrw
-	assert_clean
-	assert_same_contents
-}
-
 @test "fio's libaio engine, clean" {
 	need_program fio
 	for_each "$WAYS" fio_verifies
-}
-
-fio_stops() {
-	make_pair 4M
-	damage_shadow 70000
-	# its status says nothing: fio may end with 0 when a job of its was killed
-	run fio_run "$1" --rw=read
-	[[ $output == *"signal=6"* || $status = 134 ]] || fail_with "expected the job to be stopped"
-	assert_first_line "^blkverify: read sector_num=[0-9]+ nb_sectors=[0-9]+ contents mismatch in sector 136 at offset 70000\$"
 }
 
 @test "fio's libaio engine, one wrong byte in the shadow" {

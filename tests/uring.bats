@@ -6,9 +6,21 @@ AT=4096
 LENGTH=8192
 BAD=5000
 
+# clients that do things with rings: a word is CLIENT/WAY
+CLIENTS="uring_results uring_ways uring_tasks uring_chains uring_waits uring_files uring_table uring_choice uring_pipes
+	uring_commands"
+
 setup() {
 	need_client uring_ways
 	uring_ways waiting /dev/null >/dev/null || [ $? != 77 ] || skip "no io_uring here"
+}
+
+# ways [--refused]: all of them; those that never end, or end at once, have tests of their own
+ways() {
+	local client
+	for client in $CLIENTS; do
+		"$client" "${1:---list}" | sed "s,^,$client/,"
+	done | grep -v -x -E 'uring_tasks/(leaves|watches)|uring_chains/drained_after|uring_waits/becomes'
 }
 
 # ---- the ways to submit one request ----
@@ -91,34 +103,38 @@ how_hits() {
 
 # ---- whatever else is done with rings ----
 
-# as_native FILE WAY: on a file of the same contents without the shim, then on FILE with it
+# as_native FILE WORD: on a file of the same contents without the shim, then on FILE with it
 as_native() {
 	local native
-	run uring_ways "$2" "$BATS_TEST_TMPDIR/other"
+	run "${2%/*}" "${2#*/}" "$BATS_TEST_TMPDIR/other"
 	skip_if_absent
 	assert_status 0
 	native=$output
-	BLKVERIFY_STATS=1 run shim uring_ways "$2" "$1"
+	BLKVERIFY_STATS=1 run shim "${2%/*}" "${2#*/}" "$1"
 	assert_clean
 	[ "$(grep -v '^blkverify: ' <<<"$output")" = "$native" ] || fail_with "without the shim:" "$native"
 	[[ $output != *"unverified="[1-9]* ]] || fail_with "unverified"
 }
 
+# those that come to no I/O on the file
+IDLE='uring_results/length|uring_files/locks|uring_choice/(others|multishot)|uring_commands/.*|uring_results/unknown|uring_waits/(cancels|.*_waiting)'
+
 way_on_target() {
 	make_pair 64K
 	cp "$TARGET" "$BATS_TEST_TMPDIR/other"
 	as_native "$TARGET" "$1"
-	[[ $output == *"reads="[1-9]* || $output == *"writes="[1-9]* || $1 == locks || $1 == length ]] || fail_with "not verified"
+	[[ $output == *"reads="[1-9]* || $output == *"writes="[1-9]* ]] || grep -q -x -E "$IDLE" <<<"$1" || fail_with "not verified"
 	assert_same_contents
-	[ "$1" = threads ] || cmp "$TARGET" "$BATS_TEST_TMPDIR/other"
+	[ "${1#*/}" = threads ] || cmp "$TARGET" "$BATS_TEST_TMPDIR/other"
 }
 
 @test "whatever a program does with rings on a target comes out as without the shim" {
-	for_each "$(uring_ways --list | grep -v -x leaves)" way_on_target
+	for_each "$(ways)" way_on_target
 }
 
 @test "the same with one thread" {
-	BLKVERIFY_THREADS=1 for_each "results chains chain_data drains events overflow opens threads reuse" way_on_target
+	BLKVERIFY_THREADS=1 for_each "uring_results/results uring_ways/events uring_ways/overflow uring_tasks/threads uring_tasks/reuse
+		$(ways | grep -E '^uring_(chains|waits|files|table|pipes)/')" way_on_target
 }
 
 way_on_tmpfs() {
@@ -129,7 +145,8 @@ way_on_tmpfs() {
 }
 
 @test "the same on tmpfs" {
-	for_each "results position chains events files" way_on_tmpfs
+	for_each "uring_results/results uring_results/position uring_chains/chains uring_chains/copies uring_ways/events
+		uring_files/files uring_choice/provided uring_pipes/out" way_on_tmpfs
 }
 
 way_let_alone() {
@@ -137,38 +154,68 @@ way_let_alone() {
 	make_pair 64K
 	cp "$TARGET" "$BATS_TEST_TMPDIR/other"
 	cp "$TARGET" "$BATS_TEST_TMPDIR/third"
-	run uring_ways "$1" "$BATS_TEST_TMPDIR/other"
+	run "${1%/*}" "${1#*/}" "$BATS_TEST_TMPDIR/other"
 	skip_if_absent
 	native=$output
-	run shim uring_ways "$1" "$BATS_TEST_TMPDIR/third"
+	run shim "${1%/*}" "${1#*/}" "$BATS_TEST_TMPDIR/third"
 	assert_clean
 	[ "$output" = "$native" ]
 	cmp "$TARGET" "$SHADOW"
 }
 
 @test "the same on a file that is no target" {
-	for_each "$(uring_ways --list | grep -v -x leaves)" way_let_alone
+	for_each "$(ways)" way_let_alone
 }
 
+# way_stops CLIENT/WAY:OFFSET...: at a wrong byte there
 way_stops() {
+	local way=${1%%:*} at=${1##*:}
 	make_pair 64K
-	damage_shadow 50
-	damage_shadow 400
-	run shim uring_ways "$1" "$TARGET"
-	assert_mismatch read 0 '(50|400)'
+	damage_shadow "$at"
+	run shim "${way%/*}" "${way#*/}" "$TARGET"
+	assert_mismatch read $((at / 512)) "$at"
 }
 
 @test "every one of them stops at a wrong byte" {
-	for_each "results chains chain_order waiting events late_events stops overflow shared_buffer shapes files buffers
-		opens handed_over forks reuse mixed mapped" way_stops
+	for_each "uring_results/results:50 uring_results/buffers:400 uring_ways/waiting:400 uring_ways/events:50
+		uring_ways/late_events:50 uring_ways/stops:400 uring_ways/overflow:50 uring_ways/shared_buffer:50 uring_ways/shapes:400
+		uring_tasks/handed_over:50 uring_tasks/forks:50 uring_tasks/reuse:50 uring_ways/mixed:50 uring_ways/mapped:50
+		uring_files/files:50 uring_files/opens:50" way_stops
+}
+
+@test "and so does every chain, whatever is linked to the read" {
+	for_each "uring_chains/chains:400 uring_chains/chain_order:50 uring_chains/copies:5000 uring_chains/consumed:150
+		uring_chains/breaks:1100 uring_chains/descriptors:4500 uring_chains/truncates:600 uring_waits/waits:4600
+		uring_waits/sockets:10500 uring_waits/feeders:5000 uring_waits/timeouts:50 uring_waits/polls:50 uring_waits/becomes:50" way_stops
+}
+
+@test "and every read by a file that the ring opened, was given or handed on" {
+	for_each "uring_table/direct:1060 uring_table/chosen:1010 uring_table/closes:1010 uring_table/updates:1010
+		uring_table/updates_chosen:1110 uring_table/chained:5100 uring_table/sends:1060 uring_table/installs:4000
+		uring_table/often:50" way_stops
+}
+
+@test "and every read that the kernel completes, or that goes into a pipe" {
+	for_each "uring_choice/provided:50 uring_choice/several:5100 uring_choice/ring_of_buffers:50 uring_choice/registered:1300
+		uring_choice/direct_io:5000 uring_choice/heads:2500 uring_pipes/out:50 uring_pipes/waits:150 uring_pipes/chains:3100 uring_pipes/registered:150" way_stops
 }
 
 @test "what was submitted is done on both though the program ends at once" {
 	make_pair 64K
-	run shim uring_ways leaves "$TARGET"
+	run shim uring_tasks leaves "$TARGET"
 	assert_clean
 	assert_same_contents
 	[ "$(bytes "$TARGET" 31744 4)" = 60606060 ]
+}
+
+@test "a descriptor that becomes one of the target while a request waits for its turn" {
+	make_pair 64K
+	BLKVERIFY_STATS=1 run shim uring_waits becomes "$TARGET"
+	assert_clean
+	assert_stat reads 1
+	assert_stat writes 2
+	assert_same_contents
+	[ "$(bytes "$TARGET" 500 6)" = 6265636f6d65 ]
 }
 
 # ---- before the program can see it ----
@@ -176,7 +223,7 @@ way_stops() {
 watched() {
 	make_pair 64K
 	damage_shadow 60000
-	run shim uring_ways watch "$TARGET"
+	run shim uring_tasks watches "$TARGET"
 	assert_mismatch read 117 60000
 	[[ $output != *SEEN* && $output != *completed* ]] || fail_with "seen"
 }
@@ -187,7 +234,7 @@ watched() {
 
 @test "the twin: a sound read is seen" {
 	make_pair 64K
-	run shim uring_ways watch "$TARGET"
+	run shim uring_tasks watches "$TARGET"
 	assert_clean
 	[[ $output == *SEEN* && $output == *completed* ]]
 }
@@ -208,47 +255,79 @@ watched() {
 @test "a chain with a wrong byte ends there" {
 	make_pair 64K
 	damage_shadow 0
-	BLKVERIFY_ON_MISMATCH=eio run shim uring_ways chain_order "$TARGET"
+	BLKVERIFY_ON_MISMATCH=eio run shim uring_chains chain_order "$TARGET"
 	assert_status 0
 	[[ $output == *"#1: EIO"* && $output == *"#2: ECANCELED"* && $output == *"#16: ECANCELED"* ]]
+	make_pair 64K
+	damage_shadow 5000
+	BLKVERIFY_ON_MISMATCH=eio run shim uring_chains copies "$TARGET"
+	[[ $output == *"#1: EIO"*"#2: ECANCELED"*"#3: ECANCELED"*"beside 0"* ]]
+	make_pair 64K
+	damage_shadow 50
+	BLKVERIFY_ON_MISMATCH=eio run shim uring_choice provided "$TARGET"
+	[[ $output == *"#2: EIO flags 0"*"#3: 10 flags"* ]]
 }
 
 # ---- what is refused ----
 
 refused() {
+	local native client=${1%/*} way=${1#*/}
 	make_pair 64K
 	cp "$TARGET" "$BATS_TEST_TMPDIR/other"
 	# nothing is said of another file
-	run uring_ways "$1" "$BATS_TEST_TMPDIR/other"
+	run "$client" "$way" "$BATS_TEST_TMPDIR/other"
 	skip_if_absent
-	local native=$output
-	run shim uring_ways "$1" "$BATS_TEST_TMPDIR/other"
+	native=$output
+	run shim "$client" "$way" "$BATS_TEST_TMPDIR/other"
 	assert_clean
 	[ "$output" = "$native" ]
-	run shim uring_ways "$1" "$TARGET"
+	run shim "$client" "$way" "$TARGET"
 	assert_status 0
-	assert_one_line io_uring "$TARGET"
+	assert_lines io_uring "$TARGET" refused
 	[[ $output == *": EBADF "* ]]
-	BLKVERIFY_ON_UNVERIFIED=warn run shim uring_ways "$1" "$TARGET"
+	BLKVERIFY_ON_UNVERIFIED=warn run shim "$client" "$way" "$TARGET"
 	assert_status 0
-	assert_one_line io_uring "$TARGET" "let through"
+	assert_lines io_uring "$TARGET" "let through"
 	[ "$(grep -v '^blkverify: ' <<<"$output")" = "$native" ]
-	BLKVERIFY_ON_UNVERIFIED=abort run shim uring_ways "$1" "$TARGET"
+	BLKVERIFY_ON_UNVERIFIED=abort run shim "$client" "$way" "$TARGET"
 	assert_status 134
 }
 
+# assert_lines WORD...: a line for each request, with all the WORDs
+assert_lines() {
+	local line
+	[ -n "$(blk_lines)" ] || fail_with "expected a line of the shim" || return
+	while read -r line; do
+		for word; do
+			[[ $line == *"$word"* ]] || fail_with "expected '$word' in: $line" || return
+		done
+	done < <(blk_lines)
+}
+
 @test "requests that cannot be taken over are refused on a target alone" {
-	for_each "$(uring_ways --refused)" refused
+	for_each "$(ways --refused | grep -v -x uring_commands/other_command)" refused
+}
+
+@test "multishot reads of a file that can be polled are refused" {
+	make_qcow2_pair 64K
+	serve_qcow2
+	run uring_choice multishot "$TARGET"
+	assert_status 0
+	[[ $output != *EBADFD* ]] || skip "files on FUSE cannot be polled here"
+	run shim uring_choice multishot "$TARGET"
+	assert_status 0
+	assert_lines io_uring "$TARGET" refused
+	[[ $output == *"#1: EBADF "*"#2: EBADF "* ]]
 }
 
 @test "a drained request that the kernel will not order after those on targets: a line says why" {
 	make_pair 64K
-	run shim uring_ways no_drain_after "$TARGET"
+	run shim uring_chains drained_after "$TARGET"
 	assert_status 0
 	assert_one_line io_uring EOPNOTSUPP
 	[[ $output == *"#2: EOPNOTSUPP"* ]]
 	head -c 64K /dev/urandom >"$BATS_TEST_TMPDIR/other"
-	run shim uring_ways no_drain_after "$BATS_TEST_TMPDIR/other"
+	run shim uring_chains drained_after "$BATS_TEST_TMPDIR/other"
 	assert_clean
 	[[ $output == *"#2: 0 "* ]]
 }
@@ -270,6 +349,58 @@ refused() {
 	BLKVERIFY_ON_UNVERIFIED=warn run shim without_messages uring_rw read "$TARGET" $AT $LENGTH 0
 	assert_status 0
 	[ "$(grep -v '^blkverify: ' <<<"$output")" = "$native" ]
+}
+
+# ---- commands to a block device ----
+
+command_on_device() {
+	make_loop_pair 64K
+	attach_loop "$(cp "$IMAGE" "$BATS_TEST_TMPDIR/other"; echo "$BATS_TEST_TMPDIR/other")"
+	run uring_commands "$1" "$LOOP"
+	local native=$output
+	[[ $native != *EOPNOTSUPP* ]] || skip "no commands to block devices here"
+	run shim uring_commands "$1" "$TARGET"
+	assert_clean
+	[ "$output" = "$native" ]
+	# the first read learns what is there now, and only there
+	run shim reader pread64 "$TARGET" 0 64K
+	assert_first_line "contents unknown"
+	assert_status 0
+	run shim reader pread64 "$TARGET" 0 64K
+	assert_clean
+	cmp "$IMAGE" "$BATS_TEST_TMPDIR/other"
+	damage_target 9000
+	run shim reader pread64 "$TARGET" 0 64K
+	assert_mismatch read 17 9000
+}
+
+@test "discards" {
+	for_each "discards registered chained" command_on_device
+}
+
+beside_a_discard() {
+	make_loop_pair 64K
+	run shim uring_commands registered "$TARGET"
+	assert_clean
+	damage_target "$1"
+	run shim reader pread64 "$TARGET" 0 64K
+	assert_status 134
+	[[ $output == *"contents mismatch in sector $(($1 / 512)) at offset $1"* ]]
+}
+
+@test "beside what was discarded the device is verified as ever" {
+	for_each "0 8191 12288 65535" beside_a_discard
+}
+
+@test "other commands are refused" {
+	make_loop_pair 64K
+	run shim uring_commands other_command "$TARGET"
+	assert_status 0
+	assert_lines io_uring "$TARGET" refused
+	[[ $output == *"#1: EBADF "* ]]
+	BLKVERIFY_ON_UNVERIFIED=warn run shim uring_commands other_command "$TARGET"
+	assert_lines io_uring "$TARGET" "let through"
+	[[ $output == *"#1: EINVAL "* ]]
 }
 
 # ---- QEMU ----

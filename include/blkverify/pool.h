@@ -10,6 +10,7 @@
 #define BLKVERIFY_POOL_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct bv_job {
@@ -32,7 +33,7 @@ struct bv_pool {
 	_Atomic uint32_t submitted;  /* futex of idle threads */
 	_Atomic uint32_t finished;   /* futex of those who drain */
 	_Atomic uint32_t draining;
-	atomic_uint threads, idle;
+	atomic_uint threads, idle;   /* threads: those that do not pause */
 };
 
 /* Requests that a program gave to Linux AIO, POSIX AIO or io_uring. */
@@ -45,6 +46,14 @@ void bv_pool_start(struct bv_pool *pool, unsigned threads);
  * and none can be made: then the job is still the caller's. Lock-free but
  * for the making of threads. */
 int bv_pool_submit(struct bv_pool *pool, struct bv_job *job);
+
+/* The job that calls this is about to wait for something that may never come,
+ * or that other jobs bring about. Until it calls bv_pool_resume its thread is
+ * not counted, so that another may be made, and bv_pool_drain does not wait
+ * for it. False: no thread would be left for the other jobs, or this is none
+ * of the pool's: the job must not wait. */
+bool bv_pool_pause(void);
+void bv_pool_resume(void);
 
 /* Waits until no job is left; where others keep submitting, at least for as
  * many as there were, and two seconds more. Not from a job. */

@@ -1,4 +1,4 @@
-/* lock: held for a few instructions, also by signal handlers and by threads
+/* lock: held for a few steps, also by signal handlers and by threads
  * of ours that no program knows.
  *
  * All signals are blocked meanwhile, or a handler could want what the code it
@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-#include "../src/raw.h"
+#include "raw.h"
 
 static inline raw_sigset lock_take(_Atomic uint32_t *lock)
 {

@@ -1,0 +1,82 @@
+/* uring_launch: what was taken over is begun; see uring.h. */
+#include <errno.h>
+
+#include "uring.h"
+
+void bv_put_back(struct bv_taken *t)
+{
+	*t->place = t->original;
+	bv_select_done(t);
+	bv_taken_put(t);
+}
+
+static void start(struct bv_uring *ring, struct bv_taken *head, bool drains)
+{
+	uint32_t count = 0;
+
+	for (struct bv_taken *t = head; t; t = t->next)
+		count++;
+	if (drains)
+		bv_uring_settle(ring);
+	atomic_fetch_add(&ring->inflight, count);
+	for (struct bv_taken *t = head; t; t = t->next)
+		bv_taken_began(t);
+	if (!head->disk || head->kind == BV_SQE_SPLICE)
+		bv_taken_may_go(head);
+	bv_chain_start(head);
+	if (drains)
+		bv_uring_settle(ring);
+}
+
+/* Cuts the first chain off the list of what the kernel took. */
+static struct bv_taken *cut_chain(struct bv_taken *head, bool *drains)
+{
+	struct bv_taken *t = head, *rest;
+
+	*drains = t->sqe.flags & IOSQE_IO_DRAIN;
+	while (t->sqe.flags & BV_LINKS && t->next &&
+	       t->next->index == t->index + 1) {
+		t = t->next;
+		*drains |= t->sqe.flags & IOSQE_IO_DRAIN;
+	}
+	rest = t->next;
+	t->next = NULL;
+	return rest;
+}
+
+/* Ends the list before what the kernel left in the queue. */
+static void leave_rest(struct bv_submission *s, unsigned consumed)
+{
+	struct bv_taken **at = &s->first, *t, *next;
+
+	while (*at && (*at)->index < consumed)
+		at = &(*at)->next;
+	t = *at;
+	*at = NULL;
+	for (; t; t = next) {
+		next = t->next;
+		bv_put_back(t);
+	}
+}
+
+void bv_launch(struct bv_submission *s)
+{
+	unsigned now = __atomic_load_n(s->ring->queue.khead, __ATOMIC_ACQUIRE);
+	int error = errno;
+
+	leave_rest(s, now - s->head);
+	while (s->first) {
+		struct bv_taken *head = s->first;
+		bool drains;
+
+		if (head->left) {
+			s->first = head->next;
+			bv_select_done(head);
+			bv_taken_put(head);
+			continue;
+		}
+		s->first = cut_chain(head, &drains);
+		start(s->ring, head, drains);
+	}
+	errno = error;
+}
