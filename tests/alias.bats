@@ -4,6 +4,7 @@ load functions
 load qemu
 
 setup() {
+	PATH=$PATH:/sbin:/usr/sbin
 	need_root
 	need_program losetup
 	need_program addpart

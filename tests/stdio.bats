@@ -270,7 +270,8 @@ in_builds() {
 	assert_mismatch read 65 33333
 	cp "$TARGET" "$SHADOW"
 	in_builds number F rm get 60000 seek 5 get 5 close
-	# other files may be mapped
+	# other files may be mapped; who cannot trace does not see it
+	strace -o /dev/null true 2>/dev/null || return 0
 	run shim strace -e trace=mmap streams number "$SHADOW" rm get 60000
 	[[ $output == *MAP_SHARED* ]]
 }
