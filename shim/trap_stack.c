@@ -104,10 +104,20 @@ void go_aside(void *context) __attribute__((noreturn));
 __attribute__((noreturn, used, visibility("hidden")))
 void bv_trap_aside(ucontext_t *context);
 
+static void no_alternate_stack(void)
+{
+	const stack_t none = { .ss_flags = SS_DISABLE };
+
+	raw_call(SYS_sigaltstack, (long)&none, 0, 0, 0, 0, 0);
+}
+
 void bv_trap_aside(ucontext_t *context)
 {
 	bool inner = (uintptr_t)context - bv_thread.aside < INNER;
 
+	/* Until it returns. Nobody may do that who is still on it. */
+	if (inner)
+		no_alternate_stack();
 	bv_trap_call(context);
 	if (inner)
 		inner_used = false;
@@ -153,13 +163,6 @@ static bool is_in(uintptr_t address, uintptr_t start, size_t bytes)
 	return address - start < bytes;
 }
 
-static void no_alternate_stack(void)
-{
-	const stack_t none = { .ss_flags = SS_DISABLE };
-
-	raw_call(SYS_sigaltstack, (long)&none, 0, 0, 0, 0, 0);
-}
-
 void bv_trap_run(ucontext_t *context)
 {
 	uintptr_t start = (uintptr_t)context->uc_stack.ss_sp;
@@ -189,8 +192,6 @@ void bv_trap_run(ucontext_t *context)
 		bv_trap_call(context);
 		return;
 	}
-	if (inner)
-		no_alternate_stack();
 	/* Elsewhere nothing is left of calls that a jump has ended. */
 	inner_used = inner;
 	go_aside(moved);

@@ -213,6 +213,7 @@ ring_as_native() {
 	child*) [[ $output == *"read_bytes=$LENGTH"* ]] ;;
 	side_by_side) assert_stat reads 600 ;;
 	masked) assert_stat reads 3 ;;
+	sqe128) assert_stat reads 2 ;;
 	*) assert_stat read_bytes $LENGTH ;;
 	esac
 }

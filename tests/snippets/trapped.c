@@ -813,6 +813,66 @@ static int waiting(int flags)
 static int way_interrupted(void) { return waiting(0); }
 static int way_restarted(void) { return waiting(SA_RESTART); }
 
+static int waiting_beside(size_t size)
+{
+	stack_t stack;
+
+	make_guarded(size);
+	stack = (stack_t){ .ss_sp = guarded, .ss_size = guarded_size };
+	sigaltstack(&stack, NULL);
+	return waiting(SA_RESTART | SA_ONSTACK);
+}
+
+static int way_restarted_beside(void) { return waiting_beside(8192); }
+
+/* The one that waits is a handler itself, on the alternate stack. */
+static void wait_inside(int number)
+{
+	volatile unsigned char mark[256];
+	unsigned wrong = 0;
+	char byte = 0;
+	long ret;
+
+	(void)number;
+	for (size_t i = 0; i < sizeof(mark); i++)
+		mark[i] = (unsigned char)i;
+	ualarm(10000, 0);
+	ret = own_call(SYS_read, ends[0], (long)&byte, 1, 0, 0, 0);
+	for (size_t i = 0; i < sizeof(mark); i++)
+		wrong += mark[i] != (unsigned char)i;
+	failed += ret != 1 || byte != 'x' || wrong;
+}
+
+static void wake_once(int number)
+{
+	(void)number;
+	ticks++;
+	failed += read_some() || write(ends[1], "x", 1) != 1;
+}
+
+static int way_waits_inside(void)
+{
+	struct sigaction waits = { .sa_handler = wait_inside, .sa_flags = SA_ONSTACK };
+	struct sigaction wakes = { .sa_handler = wake_once, .sa_flags = SA_ONSTACK | SA_RESTART };
+	stack_t stack;
+
+	if (pipe(ends))
+		trouble("pipe");
+	make_guarded(8192);
+	stack = (stack_t){ .ss_sp = guarded, .ss_size = guarded_size };
+	sigaltstack(&stack, NULL);
+	sigaction(SIGUSR1, &waits, NULL);
+	sigaction(SIGALRM, &wakes, NULL);
+	for (int i = 0; i < 5; i++) {
+		raise(SIGUSR1);
+		failed += read_some();
+	}
+	SAY("failed %d after %d", failed, ticks);
+	show_stack();
+	read_all();
+	return failed;
+}
+
 static void *uncancelled(void *unused)
 {
 	int old;
@@ -849,6 +909,8 @@ static int way_quiet(void)
 		sum += kept * i;
 		own_call(SYS_pread64, file, (long)page, SIZE, 0, 0, 0);
 		own_call(SYS_pread64, -1, (long)page, SIZE, 0, 0, 0);
+		own_call(SYS_pread64, file, (long)page, SIZE, -1, 0, 0);
+		own_call(SYS_lseek, file, 0, 99, 0, 0, 0);
 		own_call(SYS_getppid, 0, 0, 0, 0, 0, 0);
 	}
 	SAY("errno %d, sum %.3f", errno, sum);
@@ -880,7 +942,7 @@ static int way_threads(void)
 #define WAYS(X) X(masks) X(waits) X(restorer) X(actions) X(old_masks) X(seccomp) X(dies_of_seccomp) X(dies_of_kill) X(stack) \
 	X(small_stack) X(large_stack) X(unused_stack) X(nested_stack) X(no_stack) X(jumps) X(jumps_off_stack) X(small_thread) \
 	X(blocked_thread) X(fork) X(vfork) X(clone) X(clone_vfork) X(clone3) X(clone3_cleared) X(libc_fork) X(exec) \
-	X(exit_group) X(exit) X(exits) X(interrupted) X(restarted) X(cancelled) X(quiet) X(threads)
+	X(exit_group) X(exit) X(exits) X(interrupted) X(restarted) X(restarted_beside) X(waits_inside) X(cancelled) X(quiet) X(threads)
 
 /* what does not come out as without the shim, and so stands apart */
 static int way_clone_thread(void)

@@ -178,7 +178,14 @@ static int with_flags(unsigned flags)
 }
 
 static int way_read(void) { return with_flags(0); }
-static int way_sqe128(void) { return with_flags(IORING_SETUP_SQE128); }
+/* the second of them is not at twice the size of one */
+static int way_sqe128(void)
+{
+	struct ring r = make(IORING_SETUP_SQE128);
+
+	return read_all(&r) || read_all(&r);
+}
+
 static int way_no_sqarray(void) { return with_flags(NO_SQARRAY); }
 static int way_no_mmap(void) { return with_flags(NO_MMAP); }
 static int way_deferred(void) { return with_flags(IORING_SETUP_SINGLE_ISSUER | (1u << 13)); }
@@ -476,6 +483,17 @@ static int in_child(pid_t pid)
 	return WIFEXITED(ret) ? WEXITSTATUS(ret) : 128 + WTERMSIG(ret);
 }
 
+/* the last thread of the program's ends by an instruction, and the process with it */
+static int way_exit(void)
+{
+	struct ring r = make(0);
+	int ret = read_all(&r);
+
+	fflush(stdout);
+	own_call(SYS_exit, ret, 0, 0, 0, 0, 0);
+	return 2;
+}
+
 static int way_child_of_fork(void)
 {
 	ours = make(0);
@@ -550,7 +568,7 @@ static int way_side_by_side(void)
 }
 
 #define WAYS(X) X(read) X(readv) X(write) X(fixed) X(files) X(sqpoll) X(sqpoll_counts) X(sqe128) X(no_sqarray) X(no_mmap) \
-	X(deferred) X(libc) X(own) X(ring_fds) X(thread_before) X(thread_after) X(thread_blocked) X(thread_waits) X(waiters) X(masked) \
+	X(deferred) X(libc) X(own) X(ring_fds) X(thread_before) X(thread_after) X(thread_blocked) X(thread_waits) X(waiters) X(masked) X(exit) \
 	X(c11_thread) X(child_of_fork) X(child_of_syscall) X(child_of_own) X(child_makes) X(side_by_side)
 
 /* Apart from the others: by another descriptor than its own, of which nobody knows what it is. */
