@@ -159,6 +159,6 @@ pid_t op__Fork(const char *call);
 int op_clone(const char *call, int (*entry)(void *), void *stack, int flags, void *argument, void *parent, void *tls, void *child);
 int op_unshare(const char *call, int flags);
 void op__exit(const char *call, int status) __attribute__((noreturn));
-void op_quick_exit(const char *call, int status) __attribute__((noreturn));
+void bv_leave(void);         /* what is still on its way, before the process ends */
 
 #endif

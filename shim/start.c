@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <blkverify/buffer.h>
@@ -181,6 +182,8 @@ static void start_engine(void)
 	}
 	bv_dl_start();
 	pthread_atfork(NULL, NULL, bv_child_begun);
+	/* The first to be registered is the last to be called. */
+	at_quick_exit(bv_leave);
 }
 
 void bv_start(void)

@@ -93,7 +93,7 @@ int op_unshare(const char *call, int flags)
 
 /* A child of vfork, whose exec failed, ends without its parent's memory ending
  * with it. */
-static void leave(void)
+void bv_leave(void)
 {
 	if (raw_getpid() != bv_pid)
 		return;
@@ -105,15 +105,7 @@ static void leave(void)
 void op__exit(const char *call, int status)
 {
 	(void)call;
-	leave();
+	bv_leave();
 	real__exit(status);
-	__builtin_unreachable();
-}
-
-void op_quick_exit(const char *call, int status)
-{
-	(void)call;
-	leave();
-	real_quick_exit(status);
 	__builtin_unreachable();
 }
