@@ -33,15 +33,15 @@ void bv_memory_overlay(struct bv_disk *disk, void *bytes, size_t n,
 	bv_view_leave(disk, mask);
 }
 
-/* One word of the memory becomes that of the target, but for the bytes that
- * the program has stored, and may be storing now. */
-static void merge_word(uint64_t *stored, uint64_t agreed, uint64_t now)
+/* One word of the memory becomes that of the target, but for the bytes that are
+ * not what they were: the program has stored them, and may be storing now. */
+static void merge_word(uint64_t *stored, uint64_t was, uint64_t now)
 {
 	uint64_t seen = __atomic_load_n(stored, __ATOMIC_RELAXED), wanted;
 
 	do {
 		const uint64_t low = 0x7f7f7f7f7f7f7f7fu;
-		uint64_t differs = seen ^ agreed;
+		uint64_t differs = seen ^ was;
 
 		/* Every byte that differs becomes 255: its highest bit first. */
 		differs = (((differs & low) + low) | differs) & ~low;
@@ -53,28 +53,32 @@ static void merge_word(uint64_t *stored, uint64_t agreed, uint64_t now)
 }
 
 /* n bytes in p are what the target has at start, and what it agrees on with the
- * memory from now on. */
-static void merge(struct bv_piece *p, size_t n, uint64_t start)
+ * memory from now on. was: those of the memory that they were made of; a byte
+ * that was stored to since is not theirs, even if it is back to what it was
+ * before both. NULL: the agreed ones. */
+static void merge(struct bv_piece *p, size_t n, uint64_t start,
+		  const unsigned char *was)
 {
 	struct bv_disk *disk = p->t.disk;
 	raw_sigset mask;
 	const struct bv_view *view = bv_view_enter(disk, &mask);
-
 	uint64_t end;
 
 	if (!view)
 		return;
 	end = bv_piece_clip_view(disk, view, start + n);
 	n = end > start ? end - start : 0;
+	if (!was)
+		was = view->agreed + start;
 	/* Past the end of the file its last page is zero, on both sides. */
 	for (size_t i = n; i % 8; i++)
 		p->t.bytes[i] = 0;
 	for (size_t i = 0; i < n; i += 8) {
-		uint64_t now, agreed;
+		uint64_t now, before;
 
 		memcpy(&now, p->t.bytes + i, 8);
-		memcpy(&agreed, view->agreed + start + i, 8);
-		merge_word((uint64_t *)(void *)(view->bytes + start + i), agreed,
+		memcpy(&before, was + i, 8);
+		merge_word((uint64_t *)(void *)(view->bytes + start + i), before,
 			   now);
 		memcpy(view->agreed + start + i, &now, 8);
 	}
@@ -101,7 +105,7 @@ void bv_memory_refresh(struct bv_disk *disk, const char *call, int fd,
 		if (got == 0 && stop > start)
 			got = bv_transfer_verify(&p.t, stop - start, start);
 		if (got > 0)
-			merge(&p, (size_t)got, start);
+			merge(&p, (size_t)got, start, NULL);
 		bv_piece_end(&p);
 	}
 }
@@ -133,7 +137,8 @@ static bool next_stores(const struct bv_view *view, uint64_t *start,
 }
 
 /* What is stored in [start, end) now, laid over the target's bytes in p. The
- * copy of it is in the other half of the buffer, which is free by now. */
+ * copy of it is in the other half of the buffer, which is free by now; with the
+ * rest of the last word. */
 static bool lay_over(struct bv_piece *p, uint64_t start, uint64_t end)
 {
 	unsigned char *copy = p->t.buffer->shadow;
@@ -142,7 +147,7 @@ static bool lay_over(struct bv_piece *p, uint64_t start, uint64_t end)
 
 	if (!view)
 		return false;
-	memcpy(copy, view->bytes + start, end - start);
+	memcpy(copy, view->bytes + start, (end - start + 7) & ~(uint64_t)7);
 	for (uint64_t i = 0; i < end - start; i++)
 		if (copy[i] != view->agreed[start + i])
 			p->t.bytes[i] = copy[i];
@@ -169,7 +174,7 @@ static int write_back(struct bv_piece *p, uint64_t start, uint64_t end)
 	if (got < 0)
 		return (int)got;
 	bv_transfer_done(disk, true, (size_t)got);
-	merge(p, (size_t)got, start);
+	merge(p, (size_t)got, start, p->t.buffer->shadow);
 	return (size_t)got < n ? -EIO : 0;
 }
 
