@@ -52,37 +52,39 @@ static void merge_word(uint64_t *stored, uint64_t was, uint64_t now)
 					      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 }
 
-/* n bytes in p are what the target has at start, and what it agrees on with the
- * memory from now on. was: those of the memory that they were made of; a byte
- * that was stored to since is not theirs, even if it is back to what it was
- * before both. NULL: the agreed ones. */
-static void merge(struct bv_piece *p, size_t n, uint64_t start,
-		  const unsigned char *was)
+void bv_piece_merge(struct bv_piece *p, const struct bv_view *view, size_t n,
+		    uint64_t start, const unsigned char *was)
 {
-	struct bv_disk *disk = p->t.disk;
-	raw_sigset mask;
-	const struct bv_view *view = bv_view_enter(disk, &mask);
-	uint64_t end;
+	unsigned char *bytes = p->t.bytes + (start - p->t.offset);
+	uint64_t end = bv_piece_clip_view(p->t.disk, view, start + n);
 
-	if (!view)
-		return;
-	end = bv_piece_clip_view(disk, view, start + n);
 	n = end > start ? end - start : 0;
 	if (!was)
 		was = view->agreed + start;
 	/* Past the end of the file its last page is zero, on both sides. */
 	for (size_t i = n; i % 8; i++)
-		p->t.bytes[i] = 0;
+		bytes[i] = 0;
 	for (size_t i = 0; i < n; i += 8) {
 		uint64_t now, before;
 
-		memcpy(&now, p->t.bytes + i, 8);
+		memcpy(&now, bytes + i, 8);
 		memcpy(&before, was + i, 8);
 		merge_word((uint64_t *)(void *)(view->bytes + start + i), before,
 			   now);
 		memcpy(view->agreed + start + i, &now, 8);
 	}
-	bv_view_leave(disk, mask);
+}
+
+static void merge(struct bv_piece *p, size_t n, uint64_t start,
+		  const unsigned char *was)
+{
+	raw_sigset mask;
+	const struct bv_view *view = bv_view_enter(p->t.disk, &mask);
+
+	if (!view)
+		return;
+	bv_piece_merge(p, view, n, start, was);
+	bv_view_leave(p->t.disk, mask);
 }
 
 void bv_memory_refresh(struct bv_disk *disk, const char *call, int fd,
@@ -193,11 +195,12 @@ static bool find_stores(struct bv_disk *disk, uint64_t *start, uint64_t end,
 	return found;
 }
 
-static int flush_piece(struct bv_disk *disk, const char *call, int fd,
-		       uint64_t start, uint64_t end)
+static int flush_piece(struct bv_disk *disk, const char *call, uint64_t start,
+		       uint64_t end)
 {
 	struct bv_piece p;
-	int result = bv_piece_begin(&p, disk, call, fd, BV_OP_WRITE, start, end);
+	int result = bv_piece_begin(&p, disk, call, bv_memory_target(disk),
+				    BV_OP_WRITE, start, end);
 	uint64_t run_end;
 
 	end = bv_piece_clip(disk, end);
@@ -212,10 +215,10 @@ static int flush_piece(struct bv_disk *disk, const char *call, int fd,
 int bv_memory_flush(struct bv_disk *disk, const char *call, uint64_t start,
 		    uint64_t end)
 {
-	int fd = bv_memory_target(disk), result = 0, first = 0;
+	int result, first = 0;
 	uint64_t run_end;
 
-	if (!bv_memory_any(disk) || !bv_memory_stores(disk))
+	if (!bv_memory_any(disk) || !bv_memory_pin(disk, true))
 		return 0;
 	/* Whole words are compared, and pages written. */
 	start -= start % PAGE;
@@ -223,10 +226,11 @@ int bv_memory_flush(struct bv_disk *disk, const char *call, uint64_t start,
 		end += -end % PAGE;
 	for (end = bv_piece_clip(disk, end);
 	     bv_run_look(disk, true, &start, end, &run_end); start = run_end) {
-		result = flush_piece(disk, call, fd, start, run_end);
+		result = flush_piece(disk, call, start, run_end);
 		if (first == 0)
 			first = result;
 	}
+	bv_memory_leave(disk);
 	return first;
 }
 

@@ -30,11 +30,13 @@
 /* Bytes that are filled together. */
 #define BV_CHUNK (64u * 1024)
 
-/* Has any process mapped the target? One load; true is a hint: the process may
- * have died. */
+/* Has any process mapped the target, or have we not noticed yet that none has?
+ * Two loads; true is a hint: the process may have died. */
 static inline bool bv_memory_any(const struct bv_disk *disk)
 {
-	return atomic_load_explicit(&disk->state->mapped, memory_order_acquire);
+	return atomic_load_explicit(&disk->state->mapped,
+				    memory_order_acquire) ||
+	       atomic_load_explicit(&disk->looks, memory_order_relaxed);
 }
 
 /* ---- memory.c: whose it is ---- */
@@ -62,8 +64,9 @@ int bv_memory_fd(const struct bv_disk *disk, bool stores);
  * stays. */
 int bv_memory_target(const struct bv_disk *disk);
 
-/* Has this process mappings that it may store to, or had it? */
-bool bv_memory_stores(const struct bv_disk *disk);
+/* Has this process mappings? stores: by a descriptor that can write back. Then
+ * they, and the descriptor, stay until the bv_memory_leave that follows. */
+bool bv_memory_pin(struct bv_disk *disk, bool stores);
 
 /* The program is about to close a descriptor of the target's: ours may go with
  * it, since closing any drops the process's POSIX locks on the file. */
