@@ -36,6 +36,7 @@ struct launch {
 	char *const *argv, *const *envp;
 	bool moves;                  /* the child moves descriptors about
 	                                before it begins */
+	bool replaces;               /* it takes this process's place */
 };
 
 /* Not on the stack: exec runs on those of vfork children and small threads. */
@@ -190,6 +191,8 @@ static char *const *prepare(struct launch *l, struct bv_healed *healed,
 		fail(result);
 		return NULL;
 	}
+	if (l->replaces && raw_getpid() == bv_pid)
+		bv_memory_leaving();
 	errno = error;
 	envp = bv_environment_heal(healed, envp);
 	return envp ? envp : none;
@@ -201,6 +204,8 @@ static int returned(struct bv_healed *healed, int result)
 	int error = errno;
 
 	bv_environment_done(healed);
+	if (raw_getpid() == bv_pid)
+		bv_memory_staying();
 	errno = error;
 	return result;
 }
@@ -210,6 +215,7 @@ int op_exec(const char *call, const char *path, char *const argv[],
 {
 	struct launch l = {
 		.call = call, .dirfd = AT_FDCWD, .path = path, .argv = argv,
+		.replaces = true,
 	};
 	struct bv_healed healed;
 
@@ -222,7 +228,7 @@ int op_execp(const char *call, const char *file, char *const argv[],
 {
 	struct launch l = {
 		.call = call, .dirfd = AT_FDCWD, .path = file, .search = true,
-		.argv = argv,
+		.argv = argv, .replaces = true,
 	};
 	struct bv_healed healed;
 
@@ -232,7 +238,10 @@ int op_execp(const char *call, const char *file, char *const argv[],
 
 int op_fexecve(const char *call, int fd, char *const argv[], char *const envp[])
 {
-	struct launch l = { .call = call, .dirfd = fd, .path = "", .argv = argv };
+	struct launch l = {
+		.call = call, .dirfd = fd, .path = "", .argv = argv,
+		.replaces = true,
+	};
 	struct bv_healed healed;
 
 	/* A descriptor of ours does not exist, as far as the program knows. */
@@ -250,7 +259,7 @@ int op_execveat(const char *call, int dirfd, const char *path,
 {
 	struct launch l = {
 		.call = call, .dirfd = dirfd, .path = path, .argv = argv,
-		.flags = flags,
+		.flags = flags, .replaces = true,
 	};
 	struct bv_healed healed;
 

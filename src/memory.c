@@ -282,6 +282,18 @@ void bv_memory_forked(void)
 		bv_view_inherit(&bv_disk[i]);
 }
 
+void bv_memory_leaving(void)
+{
+	for (unsigned i = 0; i < bv_disks; i++)
+		bv_view_step_out(&bv_disk[i]);
+}
+
+void bv_memory_staying(void)
+{
+	for (unsigned i = 0; i < bv_disks; i++)
+		bv_view_come_back(&bv_disk[i]);
+}
+
 void bv_memory_resized(struct bv_disk *disk)
 {
 	struct bv_hold hold;

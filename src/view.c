@@ -315,13 +315,28 @@ void bv_view_leave(struct bv_disk *disk, raw_sigset mask)
 	raw_sigmask(mask);
 }
 
-/* It has the files: they are everybody's, if nobody has others by now. */
-static void come_back(struct bv_disk *disk)
+void bv_view_step_out(struct bv_disk *disk)
+{
+	struct bv_hold hold;
+	raw_sigset mask;
+
+	if (!atomic_load(&bv_view_of(disk)->listed))
+		return;
+	mask = bv_view_begin_change(disk, &hold);
+	bv_mappers_delist(disk);
+	bv_view_end_change(&hold, mask);
+}
+
+/* Our files are everybody's, if nobody has made others meanwhile. */
+void bv_view_come_back(struct bv_disk *disk)
 {
 	struct bv_view *view = bv_view_of(disk);
 	struct bv_hold hold;
-	raw_sigset mask = bv_view_begin_change(disk, &hold);
+	raw_sigset mask;
 
+	if (!atomic_exchange(&view->listed, false))
+		return;
+	mask = bv_view_begin_change(disk, &hold);
 	if (atomic_load(&disk->state->memory_inode) == 0)
 		bv_mappers_publish(disk, view->bytes_fd, view->agreed_fd);
 	if (bv_view_enlist(disk) < 0 ||
@@ -333,10 +348,7 @@ static void come_back(struct bv_disk *disk)
 /* The parent has gone on meanwhile, and may have left. */
 void bv_view_inherit(struct bv_disk *disk)
 {
-	struct bv_view *view = bv_view_of(disk);
-
 	/* Threads that are not here any more. */
-	atomic_store(&view->users, 0);
-	if (atomic_exchange(&view->listed, false))
-		come_back(disk);
+	atomic_store(&bv_view_of(disk)->users, 0);
+	bv_view_come_back(disk);
 }

@@ -72,6 +72,11 @@ void bv_view_resize(struct bv_disk *disk);
 /* Bytes of memory that the first file takes. */
 uint64_t bv_view_bytes(const struct bv_disk *disk);
 
+/* Out of the list for a while, if we are in it, with all that we have; and
+ * back. */
+void bv_view_step_out(struct bv_disk *disk);
+void bv_view_come_back(struct bv_disk *disk);
+
 /* In the child after fork, which has inherited what its parent had. */
 void bv_view_inherit(struct bv_disk *disk);
 

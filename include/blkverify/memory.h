@@ -76,6 +76,12 @@ void bv_memory_closing(struct bv_disk *disk);
 /* In the child after fork: it has the mappings too. */
 void bv_memory_forked(void);
 
+/* Before exec, which ends all mappings: whoever has this process's id from then
+ * on has no memory to hand on. And after one that has failed. Neither is for a
+ * child of vfork. */
+void bv_memory_leaving(void);
+void bv_memory_staying(void);
+
 /* ---- contents.c, stores.c: what is in it ---- */
 
 /* Fills the chunks of [start, end) that are not. Returns 0 or a negative
