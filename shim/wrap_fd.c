@@ -14,12 +14,7 @@ off64_t op_lseek(struct bv_disk *disk, const char *call, int fd,
 		 off64_t offset, int whence)
 {
 	struct bv_guard guard = { .error = errno };
-	int64_t result;
-
-	/* What was stored through a mapping is no hole. */
-	if (whence == SEEK_DATA || whence == SEEK_HOLE)
-		bv_memory_flush(disk, call, 0, UINT64_MAX);
-	result = bv_seek(disk, call, fd, offset, whence);
+	int64_t result = bv_seek(disk, call, fd, offset, whence);
 
 	errno = result < 0 ? (int)-result : guard.error;
 	return result < 0 ? -1 : result;

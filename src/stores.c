@@ -180,19 +180,30 @@ static int write_back(struct bv_piece *p, uint64_t start, uint64_t end)
 	return (size_t)got < n ? -EIO : 0;
 }
 
+/* A page of the target is stored in as a whole, wherever the range begins. */
 static bool find_stores(struct bv_disk *disk, uint64_t *start, uint64_t end,
 			uint64_t *run_end)
 {
+	uint64_t at = *start - *start % PAGE, filled_end;
 	raw_sigset mask;
 	const struct bv_view *view = bv_view_enter(disk, &mask);
-	bool found;
+	bool found = false;
 
 	if (!view)
 		return false;
-	found = next_stores(view, start, bv_piece_clip_view(disk, view, end),
-			    run_end);
+	end = bv_piece_clip_view(disk, view, end);
+	for (; !found && bv_run_next(view, true, &at, end, &filled_end);
+	     at = found ? at : filled_end)
+		found = next_stores(view, &at, filled_end, run_end);
 	bv_view_leave(disk, mask);
+	if (found && at > *start)
+		*start = at;
 	return found;
+}
+
+bool bv_memory_stored(struct bv_disk *disk, uint64_t *start, uint64_t *end)
+{
+	return bv_memory_any(disk) && find_stores(disk, start, *end, end);
 }
 
 static int flush_piece(struct bv_disk *disk, const char *call, uint64_t start,

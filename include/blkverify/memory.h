@@ -106,6 +106,11 @@ void bv_memory_refresh(struct bv_disk *disk, const char *call, int fd,
 void bv_memory_overlay(struct bv_disk *disk, void *bytes, size_t n,
 		       uint64_t offset);
 
+/* The caller has the range, for reading. The first page in it that the program
+ * has stored something in that the target has not got yet: *start is where it,
+ * or the range, begins, *end where such pages end. False: there is none. */
+bool bv_memory_stored(struct bv_disk *disk, uint64_t *start, uint64_t *end);
+
 /* The caller has the range exclusively, and target and shadow have been
  * changed so. bytes NULL: zeros. */
 void bv_memory_wrote(struct bv_disk *disk, const void *bytes, uint64_t n,
