@@ -87,29 +87,48 @@ static void merge(struct bv_piece *p, size_t n, uint64_t start,
 	bv_view_leave(p->t.disk, mask);
 }
 
-void bv_memory_refresh(struct bv_disk *disk, const char *call, int fd,
-		       uint64_t start, uint64_t end)
+/* The part of a piece, of which n bytes are there, that is in [start, end). */
+static void replace(struct bv_piece *p, size_t n, uint64_t start, uint64_t end)
 {
-	uint64_t run_end;
+	uint64_t piece_end = p->t.offset + n;
 
-	start -= start % BV_CHUNK;
-	if (bv_memory_target(disk) > 0)
-		fd = bv_memory_target(disk);
-	if (fd < 0 || !bv_memory_any(disk))
+	if (start < p->t.offset)
+		start = p->t.offset;
+	if (end > piece_end)
+		end = piece_end;
+	if (start < end)
+		bv_memory_wrote(p->t.disk, p->t.bytes + (start - p->t.offset),
+				end - start, start);
+}
+
+void bv_memory_refresh(struct bv_disk *disk, const char *call, int fd,
+		       uint64_t start, uint64_t end, bool gone)
+{
+	uint64_t at = start - start % BV_CHUNK, stop, run_end;
+	bool pinned;
+
+	if (!bv_memory_any(disk))
 		return;
-	for (end = bv_piece_clip(disk, end);
-	     bv_run_look(disk, true, &start, end, &run_end); start = run_end) {
+	pinned = bv_memory_pin(disk, false);
+	if (pinned)
+		fd = bv_memory_target(disk);
+	stop = fd < 0 ? 0 : bv_piece_clip(disk, end);
+	for (; bv_run_look(disk, true, &at, stop, &run_end); at = run_end) {
 		struct bv_piece p;
-		ssize_t got = bv_piece_begin(&p, disk, call, fd, BV_OP_READ,
-					     start, run_end);
-		uint64_t stop = bv_piece_clip(disk, run_end);
+		ssize_t got = bv_piece_begin(&p, disk, call, fd, BV_OP_READ, at,
+					     run_end);
+		uint64_t there = bv_piece_clip(disk, run_end);
 
-		if (got == 0 && stop > start)
-			got = bv_transfer_verify(&p.t, stop - start, start);
+		if (got == 0 && there > at)
+			got = bv_transfer_verify(&p.t, there - at, at);
+		if (got > 0 && gone)
+			replace(&p, (size_t)got, start, end);
 		if (got > 0)
-			merge(&p, (size_t)got, start, NULL);
+			merge(&p, (size_t)got, at, NULL);
 		bv_piece_end(&p);
 	}
+	if (pinned)
+		bv_memory_leave(disk);
 }
 
 /* ---- writing back ---- */

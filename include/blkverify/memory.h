@@ -96,10 +96,11 @@ int bv_memory_flush(struct bv_disk *disk, const char *call, uint64_t start,
 /* Everything of all targets; before exec and exit. */
 void bv_memory_flush_all(const char *call);
 
-/* The target's bytes at offset are not known to be those of the memory any
- * more: they are read again, and replace what was not stored since. */
+/* The target's bytes in [start, end) are not known to be those of the memory
+ * any more: they are read again, and replace what the program has not stored;
+ * gone given, also what it has. */
 void bv_memory_refresh(struct bv_disk *disk, const char *call, int fd,
-		       uint64_t start, uint64_t end);
+		       uint64_t start, uint64_t end, bool gone);
 
 /* The caller has the range, for reading: n bytes that were read at offset get
  * what was stored since. */
