@@ -52,6 +52,8 @@ int op_dup3(const char *call, int fd, int fd2, int flags)
 	}
 	if (fd != fd2 && fd2 >= 0)
 		bv_ring_closing((unsigned)fd2, (unsigned)fd2);
+	if (fd != fd2 && bv_memory_idle() && bv_fd_disk(fd2))
+		bv_memory_closing(bv_fd_disk(fd2));
 	result = flags == -1 ? real_dup2(fd, fd2) : real_dup3(fd, fd2, flags);
 	return op_made(call, result);
 }
