@@ -5,10 +5,9 @@
 #include "maps.h"
 
 #define MOST 1024
-/* Kept from new mappings, for the halves of those that are cut; and from those,
- * for threads that were told at the same time that there is room. */
-#define FOR_HALVES 64
-#define SPARE 32
+/* Kept from new mappings, for the halves of those that are cut; and for threads
+ * that are told at the same time that there is room. */
+#define SPARE 64
 
 static struct bv_mapped mapped[MOST];
 static atomic_uint count;            /* in use: mapped[0..] */
@@ -21,11 +20,6 @@ bool bv_maps_any(void)
 }
 
 bool bv_maps_have_room(void)
-{
-	return atomic_load(&count) < MOST - FOR_HALVES;
-}
-
-bool bv_maps_can_cut(void)
 {
 	return atomic_load(&count) < MOST - SPARE;
 }
@@ -93,18 +87,21 @@ bool bv_maps_next(uintptr_t start, uintptr_t end, struct bv_mapped *found)
 }
 
 /* Under the lock: what of entry index is beyond [start, end) becomes an entry of
- * its own. */
-static unsigned cut_off(unsigned index, uintptr_t start, uintptr_t end)
+ * its own. Returns how many do, or -1. */
+static int cut_off(unsigned index, uintptr_t start, uintptr_t end)
 {
 	struct bv_mapped whole = mapped[index], before = cut(&whole, 0, start);
 	struct bv_mapped after = cut(&whole, end, UINTPTR_MAX);
+	unsigned more = (before.start < before.end) + (after.start < after.end);
 
+	if (atomic_load(&count) + more > MOST)
+		return -1;
 	mapped[index] = cut(&whole, start, end);
 	if (before.start < before.end)
 		append(&before);
 	if (after.start < after.end)
 		append(&after);
-	return (before.start < before.end) + (after.start < after.end);
+	return (int)more;
 }
 
 unsigned bv_maps_begin(void)
@@ -118,18 +115,19 @@ unsigned bv_maps_begin(void)
 	return call;
 }
 
-unsigned bv_maps_detach(unsigned call, uintptr_t start, uintptr_t end)
+int bv_maps_detach(unsigned call, uintptr_t start, uintptr_t end)
 {
 	raw_sigset mask;
-	unsigned more = 0;
-	int index;
+	int index, more = 0, one = 0;
 
 	if (!bv_maps_any())
 		return 0;
 	mask = lock_take(&lock);
-	while ((index = find(start, end)) >= 0) {
-		more += cut_off((unsigned)index, start, end);
-		mapped[index].aside = call;
+	while (one >= 0 && (index = find(start, end)) >= 0) {
+		one = cut_off((unsigned)index, start, end);
+		if (one >= 0)
+			mapped[index].aside = call;
+		more = one < 0 ? one : more + one;
 	}
 	lock_give(&lock, mask);
 	return more;

@@ -22,10 +22,8 @@ struct bv_mapped {
 /* Is there any? One load. */
 bool bv_maps_any(void);
 
-/* Is there room for one more mapping? For the other half of one that is cut in
- * two? The latter is there for longer. */
+/* Is there room for one more mapping? Some is kept for those that are cut. */
 bool bv_maps_have_room(void);
-bool bv_maps_can_cut(void);
 
 /* There is room: see above. */
 void bv_maps_add(const struct bv_mapped *mapped);
@@ -39,8 +37,9 @@ unsigned bv_maps_begin(void);
 
 /* [start, end) is about to be unmapped, or mapped anew, by that call: its
  * pieces stand aside, so that nobody takes them for what comes to be there
- * next. Returns how many there are more than before, cut off at the edges. */
-unsigned bv_maps_detach(unsigned call, uintptr_t start, uintptr_t end);
+ * next. Returns how many there are more than before, cut off at the edges; or
+ * -1, when there is no room for them. */
+int bv_maps_detach(unsigned call, uintptr_t start, uintptr_t end);
 
 /* One of those that the call has put aside, and takes it out. */
 bool bv_maps_pop(unsigned call, struct bv_mapped *found);

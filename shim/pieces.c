@@ -36,20 +36,23 @@ int bv_pieces_detach(unsigned call, const void *address, size_t n)
 {
 	uintptr_t start = (uintptr_t)address, end = bv_page_end(start, n);
 	struct bv_mapped m;
-	int result = 0;
 
 	if (start & in_page() || n == 0)
 		return 0;
-	while (result == 0 && bv_maps_next(start, end, &m)) {
-		if (!bv_maps_can_cut())
-			result = refuse_cut(m.disk);
+	while (bv_maps_next(start, end, &m)) {
+		/* Another thread may be about to unmap what is cut off. */
+		bool pinned = bv_memory_pin(m.disk, false);
+		int more = bv_maps_detach(call, m.start, m.end);
+
 		/* What is cut in two is two mappings of the same target. */
-		for (unsigned more = result < 0 ? 0 :
-				     bv_maps_detach(call, m.start, m.end);
-		     more > 0; more--)
+		for (int i = 0; i < more; i++)
 			bv_memory_share(m.disk);
+		if (pinned)
+			bv_memory_leave(m.disk);
+		if (more < 0)
+			return refuse_cut(m.disk);
 	}
-	return result;
+	return 0;
 }
 
 void bv_pieces_leave(const char *name, const struct bv_mapped *m)
