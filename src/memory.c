@@ -221,6 +221,8 @@ static const char *obstacle(const struct bv_disk *disk, bool stores, uint64_t en
 		return "";
 	if (stores && !disk->shadow_writable)
 		return " for writing";
+	if (raw_getpid() != bv_pid)
+		return " in a child of vfork";
 	if (end > BV_MOST_CHUNKS * BV_CHUNK)
 		return " beyond 16 TiB";
 	return NULL;

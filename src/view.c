@@ -5,6 +5,7 @@
 
 #include <blkverify/own.h>
 #include <blkverify/policy.h>
+#include <blkverify/thread.h>
 
 #include "mappers.h"
 #include "proc.h"
@@ -118,6 +119,10 @@ static int make_files(struct bv_disk *disk, struct bv_view *view)
 				 make_file(BV_AGREED_NAME));
 
 	if (result == 0)
+		result = raw_ftruncate(view->agreed_fd, sizeof(struct bv_filled));
+	if (result < 0)
+		release_files(view);
+	else
 		bv_mappers_publish(disk, view->bytes_fd, view->agreed_fd);
 	return result;
 }
@@ -129,13 +134,28 @@ static int take_files(struct bv_disk *disk, struct bv_view *view)
 	return result < 0 ? result : adopt_files(view, bytes, agreed);
 }
 
+/* What the program has stored behind the end, in its page, is not to become part
+ * of the file: so to what it is, and only then longer. */
+static void set_length(const struct bv_view *view, uint64_t from, uint64_t to)
+{
+	if (from < to)
+		raw_ftruncate(view->bytes_fd, from);
+	raw_ftruncate(view->bytes_fd, to);
+	raw_ftruncate(view->agreed_fd, sizeof(struct bv_filled) + to);
+}
+
 void bv_view_resize(struct bv_disk *disk)
 {
 	const struct bv_view *view = bv_view_of(disk);
 	uint64_t size = atomic_load(&disk->state->size);
+	uint64_t length = atomic_load(&view->filled->length);
 
-	raw_ftruncate(view->bytes_fd, size);
-	raw_ftruncate(view->agreed_fd, sizeof(struct bv_filled) + size);
+	/* Whoever looks must not see more than there is. */
+	if (size < length)
+		atomic_store(&view->filled->length, size);
+	if (size != length)
+		set_length(view, length, size);
+	atomic_store(&view->filled->length, size);
 }
 
 uint64_t bv_view_bytes(const struct bv_disk *disk)
@@ -174,30 +194,12 @@ static void unmap(struct bv_view *view)
 		raw_munmap(filled, sizeof(struct bv_filled) + view->room);
 }
 
-/* Room to grow; but past RLIMIT_FSIZE the second file would be a signal that
- * ends the program. 0: there is not enough. */
-static uint64_t choose_room(uint64_t size)
+static int map(struct bv_view *view, uint64_t room)
 {
-	const uint64_t least = (uint64_t)1 << 30;
-	uint64_t room = size > least / 2 ? 2 * size : least;
-	struct rlimit limit = { 0, 0 };
-
-	if (raw_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0) == 0 &&
-	    limit.rlim_cur < sizeof(struct bv_filled) + room)
-		room = limit.rlim_cur < sizeof(struct bv_filled) ? 0 :
-		       limit.rlim_cur - sizeof(struct bv_filled);
-	room &= ~(uint64_t)(BV_CHUNK - 1);
-	return room < size ? 0 : room;
-}
-
-static int map(struct bv_view *view, uint64_t size)
-{
-	view->room = choose_room(size);
-	if (view->room == 0)
-		return -ENOMEM;
-	view->bytes = map_whole(view->bytes_fd, view->room);
+	view->room = room;
+	view->bytes = map_whole(view->bytes_fd, room);
 	view->filled = map_whole(view->agreed_fd,
-				 sizeof(struct bv_filled) + view->room);
+				 sizeof(struct bv_filled) + room);
 	if (!view->bytes || !view->filled) {
 		unmap(view);
 		return -ENOMEM;
@@ -232,14 +234,36 @@ static bool is_current(const struct bv_disk *disk, const struct bv_view *view)
 	       view->room >= atomic_load(&disk->state->size);
 }
 
+/* Room to grow; but past RLIMIT_FSIZE the second file would be a signal that
+ * ends the program. 0: there is not enough. */
+static uint64_t choose_room(uint64_t size)
+{
+	const uint64_t least = (uint64_t)1 << 30;
+	uint64_t room = size > least / 2 ? 2 * size : least;
+	struct rlimit limit = { 0, 0 };
+
+	if (raw_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0) == 0 &&
+	    limit.rlim_cur < sizeof(struct bv_filled) + room)
+		room = limit.rlim_cur < sizeof(struct bv_filled) ? 0 :
+		       limit.rlim_cur - sizeof(struct bv_filled);
+	room &= ~(uint64_t)(BV_CHUNK - 1);
+	return room < size ? 0 : room;
+}
+
 int bv_view_renew(struct bv_disk *disk, bool makes)
 {
 	struct bv_view *view = bv_view_of(disk);
 	uint64_t shared = atomic_load(&disk->state->memory_inode);
+	uint64_t room = choose_room(atomic_load(&disk->state->size));
 	int result = 0;
 
 	if (is_current(disk, view))
 		return 0;
+	/* A child of vfork has our memory, and descriptors of its own. */
+	if (raw_getpid() != bv_pid)
+		return -EPERM;
+	if (room == 0)
+		return -ENOMEM;
 	close_door(view);
 	if (shared == 0 || view->bytes_fd == 0 ||
 	    shared != inode_of(view->bytes_fd)) {
@@ -251,9 +275,11 @@ int bv_view_renew(struct bv_disk *disk, bool makes)
 			result = make_files(disk, view);
 	}
 	if (result == 0)
-		result = map(view, atomic_load(&disk->state->size));
+		result = map(view, room);
 	if (result < 0) {
-		release_files(view);
+		/* What the program has mapped is handed on to others. */
+		if (!atomic_load(&view->listed))
+			release_files(view);
 		return result;
 	}
 	if (shared == 0)
@@ -283,7 +309,8 @@ static void look_away(struct bv_disk *disk)
 	struct bv_hold hold;
 	raw_sigset mask;
 
-	if (!atomic_load(&disk->looks) || atomic_load(&view->listed))
+	if (!atomic_load(&disk->looks) || atomic_load(&view->listed) ||
+	    raw_getpid() != bv_pid)
 		return;
 	mask = bv_view_begin_change(disk, &hold);
 	if (atomic_load(&disk->state->mapped) == 0 &&

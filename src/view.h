@@ -16,9 +16,12 @@
 /* Targets of up to 16 TiB can be mapped. */
 #define BV_MOST_CHUNKS ((uint64_t)1 << 28)
 
-/* In front of the second memory file: a bit for each chunk that is filled. */
+/* In front of the second memory file. */
 struct bv_filled {
-	_Atomic uint64_t bits[BV_MOST_CHUNKS / 64];
+	_Atomic uint64_t length;     /* bytes of the target that can be touched:
+	                                behind it is SIGBUS, perhaps */
+	uint64_t spare[511];
+	_Atomic uint64_t bits[BV_MOST_CHUNKS / 64];  /* 1: chunk is filled */
 };
 
 struct bv_view {
