@@ -59,6 +59,7 @@ int op_statxed(const char *call, int result, const struct statx *st);
 
 /* wrap_sync.c */
 int op_sync(struct bv_disk *disk, const char *call, int fd, int (*real)(int));
+void op_sync_all(const char *call);
 int op_sync_file_range(struct bv_disk *disk, const char *call, int fd, off64_t offset, off64_t n, unsigned flags);
 
 /* wrap_mmap.c */
