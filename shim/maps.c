@@ -43,6 +43,16 @@ void bv_maps_add(const struct bv_mapped *m)
 	lock_give(&lock, mask);
 }
 
+void bv_maps_unlock(uintptr_t start, uintptr_t end)
+{
+	raw_sigset mask = lock_take(&lock);
+
+	for (unsigned i = 0; i < atomic_load(&count); i++)
+		if (mapped[i].start < end && mapped[i].end > start)
+			mapped[i].stores = mapped[i].writable;
+	lock_give(&lock, mask);
+}
+
 static struct bv_mapped cut(const struct bv_mapped *m, uintptr_t start,
 			    uintptr_t end)
 {

@@ -15,7 +15,9 @@ struct bv_mapped {
 	uintptr_t start, end;        /* addresses: [start, end) */
 	uint64_t offset;             /* bytes: of the target, at start */
 	struct bv_disk *disk;
-	bool stores;                 /* shared, and may be written to */
+	bool shared;                 /* as opposed to private */
+	bool writable;               /* shared, and it can become so */
+	bool stores;                 /* and has become so */
 	unsigned aside;              /* whose; maps.c alone */
 };
 
@@ -27,6 +29,9 @@ bool bv_maps_have_room(void);
 
 /* There is room: see above. */
 void bv_maps_add(const struct bv_mapped *mapped);
+
+/* What of [start, end) can become writable is so from now on. */
+void bv_maps_unlock(uintptr_t start, uintptr_t end);
 
 /* The first piece that reaches into [start, end), cut to it. */
 bool bv_maps_next(uintptr_t start, uintptr_t end, struct bv_mapped *found);

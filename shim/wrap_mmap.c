@@ -37,12 +37,21 @@ static void *map(const struct wish *w, void *address, int flags, int fd)
 	return real_mmap64(address, w->n, w->protection, flags, fd, w->offset);
 }
 
-/* Shared, from a descriptor that can be written: if not now, then after an
- * mprotect(2). */
-static bool may_store(const struct wish *w)
+static bool is_shared(const struct wish *w)
 {
-	return (w->flags & MAP_TYPE) != MAP_PRIVATE &&
+	return (w->flags & MAP_TYPE) != MAP_PRIVATE;
+}
+
+/* If not now, then after an mprotect(2). */
+static bool can_be_writable(const struct wish *w)
+{
+	return is_shared(w) &&
 	       (raw_fcntl(w->fd, F_GETFL, 0) & O_ACCMODE) == O_RDWR;
+}
+
+static bool can_store(const struct wish *w)
+{
+	return can_be_writable(w) && w->protection & PROT_WRITE;
 }
 
 /* In the place that the program has chosen there may be something else. */
@@ -60,10 +69,12 @@ static void *put(const struct wish *w, int fd, unsigned call)
 /* place shows the target itself. */
 static void *replace(const struct wish *w, void *place)
 {
-	struct bv_mapped m = { .offset = (uint64_t)w->offset, .disk = w->disk,
-			       .stores = may_store(w) };
-	int fd = bv_memory_fd(w->disk, m.stores ||
-				       (w->flags & MAP_TYPE) == MAP_PRIVATE);
+	struct bv_mapped m = {
+		.offset = (uint64_t)w->offset, .disk = w->disk,
+		.shared = is_shared(w), .writable = can_be_writable(w),
+		.stores = can_store(w),
+	};
+	int fd = bv_memory_fd(w->disk, m.writable);
 	unsigned call = bv_maps_begin();
 	void *result;
 
@@ -105,7 +116,7 @@ static void *map_over(const struct wish *w)
  * later. */
 static void *map_unverified(const struct wish *w)
 {
-	if ((w->flags & MAP_TYPE) != MAP_PRIVATE)
+	if (is_shared(w))
 		bv_change_lasting(w->disk, (uint64_t)w->offset, w->n);
 	return map_over(w);
 }
@@ -120,7 +131,7 @@ static void *map_target(const struct wish *w)
 	if (place == MAP_FAILED)
 		return place;
 	joined = bv_maps_have_room() ?
-		bv_memory_join(w->disk, w->call, w->fd, may_store(w),
+		bv_memory_join(w->disk, w->call, w->fd, can_store(w),
 			       (uint64_t)w->offset,
 			       (uint64_t)w->offset + bv_page_end(0, w->n)) :
 		bv_policy_unverified(w->disk, "mmap of a thousand pieces", -ENODEV);
@@ -179,6 +190,56 @@ int op_munmap(const char *name, void *address, size_t n)
 	return (int)bv_guard_leave(&guard, result);
 }
 
+/* ---- mprotect ---- */
+
+/* Pieces of a target's that can be stored to from now on. Returns 0 or a
+ * negative errno. */
+static int unlock(const char *call, uintptr_t start, uintptr_t end)
+{
+	struct bv_mapped m;
+
+	for (uintptr_t at = start; bv_maps_next(at, end, &m); at = m.end) {
+		int result = m.writable && !m.stores ?
+				     bv_memory_unlock(m.disk, call) : 0;
+
+		if (result < 0)
+			return -EACCES;
+		if (result > 0)
+			bv_change_lasting(m.disk, m.offset, m.end - m.start);
+	}
+	bv_maps_unlock(start, end);
+	return 0;
+}
+
+/* Before the kernel does it, as a store may come at once. */
+static int before_mprotect(const char *call, void *address, size_t n,
+			   int protection)
+{
+	uintptr_t start = (uintptr_t)address;
+	struct bv_guard guard;
+
+	if (!(protection & PROT_WRITE) || !bv_maps_any())
+		return 0;
+	bv_guard_enter_quietly(&guard);
+	return (int)bv_guard_leave(&guard, unlock(call, start,
+						  bv_page_end(start, n)));
+}
+
+int op_mprotect(const char *call, void *address, size_t n, int protection)
+{
+	if (before_mprotect(call, address, n, protection) < 0)
+		return -1;
+	return real_mprotect(address, n, protection);
+}
+
+int op_pkey_mprotect(const char *call, void *address, size_t n, int protection,
+		     int key)
+{
+	if (before_mprotect(call, address, n, protection) < 0)
+		return -1;
+	return real_pkey_mprotect(address, n, protection, key);
+}
+
 /* The pages of a mapping in another order, some of which were never filled. */
 int op_remap_file_pages(const char *call, void *address, size_t n, int protection,
 			size_t page, int flags)
@@ -231,7 +292,7 @@ int op_msync(const char *call, void *address, size_t n, int flags)
 	result = real_msync(address, n, flags) < 0 ? -errno : 0;
 	for (; (result == 0 || result == -ENOMEM) && bv_maps_next(at, end, &m);
 	     at = m.end) {
-		int one = m.stores ? sync_piece(call, &m, flags) : 0;
+		int one = m.shared ? sync_piece(call, &m, flags) : 0;
 
 		result = one < 0 ? one : result;
 	}

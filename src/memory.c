@@ -12,6 +12,7 @@
 /* What this process does with each target's memory. */
 static struct mine {
 	atomic_uint mappings;        /* joined and not left */
+	atomic_bool stores;          /* one of them can be stored to, or could */
 	int read_fd, write_fd;       /* the target's, own.h; 0: none */
 } mine[BV_MAX_PAIRS];
 
@@ -125,12 +126,7 @@ static bool pin(struct bv_disk *disk)
 
 bool bv_memory_pin(struct bv_disk *disk, bool stores)
 {
-	if (!pin(disk))
-		return false;
-	if (!stores || mine_of(disk)->write_fd > 0)
-		return true;
-	bv_memory_leave(disk);
-	return false;
+	return (!stores || atomic_load(&mine_of(disk)->stores)) && pin(disk);
 }
 
 void bv_memory_closing(struct bv_disk *disk)
@@ -195,22 +191,24 @@ static int enter(struct bv_disk *disk, int fd, uint64_t start, uint64_t end)
 	return result;
 }
 
+/* One at a time: the text is static. */
+static _Atomic uint32_t refusing;
+
 /* The same errno for all of it, as from a file system without mappings:
  * programs fall back to reading. */
 static int refuse(struct bv_disk *disk, const char *call, const char *why)
 {
 	static struct bv_text what;
-	static _Atomic uint32_t busy;
 	raw_sigset mask = raw_sigmask(RAW_SIGNALS_ALL);
 	int result;
 
-	while (atomic_exchange(&busy, 1))
+	while (atomic_exchange(&refusing, 1))
 		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 	text_clear(&what);
 	text_add(&what, call);
 	text_add(&what, why);
 	result = bv_policy_unverified(disk, what.bytes, -ENODEV);
-	atomic_store(&busy, 0);
+	atomic_store(&refusing, 0);
 	raw_sigmask(mask);
 	return result < 0 ? result : 1;
 }
@@ -241,6 +239,8 @@ int bv_memory_join(struct bv_disk *disk, const char *call, int fd, bool stores,
 		return refuse(disk, call, why);
 	mask = bv_view_begin_change(disk, &hold);
 	result = enter(disk, fd, start, end < size ? end : size);
+	if (result == 0 && stores)
+		atomic_store(&mine_of(disk)->stores, true);
 	bv_view_end_change(&hold, mask);
 	if (result < 0)
 		return refuse(disk, call, result == -EFBIG ?
@@ -249,6 +249,17 @@ int bv_memory_join(struct bv_disk *disk, const char *call, int fd, bool stores,
 	result = bv_memory_fill(disk, call, start, end);
 	if (result < 0)
 		bv_memory_leave(disk);
+	return result;
+}
+
+int bv_memory_unlock(struct bv_disk *disk, const char *call)
+{
+	int result = 0;
+
+	if (!disk->shadow_writable)
+		result = refuse(disk, call, " for writing");
+	if (result >= 0)
+		atomic_store(&mine_of(disk)->stores, true);
 	return result;
 }
 
@@ -264,6 +275,7 @@ void bv_memory_leave(struct bv_disk *disk)
 	raw_sigset mask = bv_view_begin_change(disk, &hold);
 
 	if (atomic_fetch_sub(&m->mappings, 1) == 1) {
+		atomic_store(&m->stores, false);
 		if (bv_view_bytes(disk) > KEPT)
 			unlist(disk);
 		count_idle();
@@ -271,15 +283,16 @@ void bv_memory_leave(struct bv_disk *disk)
 	bv_view_end_change(&hold, mask);
 }
 
-int bv_memory_fd(const struct bv_disk *disk, bool stores)
+int bv_memory_fd(const struct bv_disk *disk, bool writable)
 {
 	const struct bv_view *view = bv_view_of(disk);
 
-	return stores ? view->bytes_fd : view->read_fd;
+	return writable ? view->bytes_fd : view->read_fd;
 }
 
 void bv_memory_forked(void)
 {
+	atomic_store(&refusing, 0);
 	for (unsigned i = 0; i < bv_disks; i++)
 		bv_view_inherit(&bv_disk[i]);
 }

@@ -42,30 +42,33 @@ static inline bool bv_memory_any(const struct bv_disk *disk)
 /* ---- memory.c: whose it is ---- */
 
 /* The program maps [start, end) of the target that fd is. stores: shared, and
- * writable now or later. Fills what is not filled yet. Returns 0 or a negative
- * errno: what the verified reads came to, or a refusal, which was said. Each
- * one that returns 0 is followed by a bv_memory_leave. */
+ * writable. What is there is read and compared, each time. Returns 0, with a
+ * bv_memory_leave to follow; a negative errno: what the verified reads came to,
+ * or a refusal, which was said; or 1: it is to go through unverified. */
 int bv_memory_join(struct bv_disk *disk, const char *call, int fd, bool stores,
 		   uint64_t start, uint64_t end);
 
-/* Once more for a mapping that was cut in two; the same for one that grows. */
+/* A shared mapping becomes writable. Returns as the above. */
+int bv_memory_unlock(struct bv_disk *disk, const char *call);
+
+/* Once more, for a mapping that was cut in two, or copied. */
 void bv_memory_share(struct bv_disk *disk);
 
 /* One mapping less in this process. What it stored was written back. The
  * memory stays for a while, if it is not much. */
 void bv_memory_leave(struct bv_disk *disk);
 
-/* The descriptor to map instead of the target's, ours: for stores, or one that
- * is open for reading alone, as the program's was. */
-int bv_memory_fd(const struct bv_disk *disk, bool stores);
+/* The descriptor to map instead of the target's, ours: for one that can become
+ * writable, or open for reading alone, as the program's was. */
+int bv_memory_fd(const struct bv_disk *disk, bool writable);
 
 /* A descriptor of the target's, ours, for this process's mappings; -1: it has
  * none. Not one of the program's: those may be closed while the mapping
  * stays. */
 int bv_memory_target(const struct bv_disk *disk);
 
-/* Has this process mappings? stores: by a descriptor that can write back. Then
- * they, and the descriptor, stay until the bv_memory_leave that follows. */
+/* Has this process mappings? stores: ones that it can store to. Then they, and
+ * our descriptor of the target, stay until the bv_memory_leave that follows. */
 bool bv_memory_pin(struct bv_disk *disk, bool stores);
 
 /* The program is about to close a descriptor of the target's: ours may go with
@@ -84,15 +87,17 @@ void bv_memory_staying(void);
 
 /* ---- contents.c, stores.c: what is in it ---- */
 
-/* Fills the chunks of [start, end) that are not. Returns 0 or a negative
- * errno. */
+/* Reads and compares the chunks of [start, end), and fills those that are not
+ * filled: for what is mapped now. Returns 0 or a negative errno. */
 int bv_memory_fill(struct bv_disk *disk, const char *call, uint64_t start,
 		   uint64_t end);
 
-/* Writes back what was stored in [start, end), if this process has mappings:
- * one that has none may not be able to write. Returns 0 or a negative errno. */
+/* Writes back what was stored in [start, end), by whomever, if this process has
+ * mappings that it can store to: another one may not be able to write. Returns 0
+ * or a negative errno. */
 int bv_memory_flush(struct bv_disk *disk, const char *call, uint64_t start,
 		    uint64_t end);
+
 /* Everything of all targets; before exec and exit. */
 void bv_memory_flush_all(const char *call);
 
@@ -116,6 +121,9 @@ bool bv_memory_stored(struct bv_disk *disk, uint64_t *start, uint64_t *end);
  * changed so. bytes NULL: zeros. */
 void bv_memory_wrote(struct bv_disk *disk, const void *bytes, uint64_t n,
 		     uint64_t offset);
+
+/* The caller has everything from the shorter length on; both files have the new
+ * one, and so has state. */
 void bv_memory_resized(struct bv_disk *disk);
 
 #endif
