@@ -1,5 +1,8 @@
 /* FILE (300 KB or so, of odd length) becomes shorter, longer, and gets holes, under its mappings.
  * lengths WAY FILE; lengths --list: every WAY, one a line. */
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
 #include "maps.h"
 
 static void shorter(void)
@@ -85,6 +88,29 @@ static void punched(void)
 	see_file("pread");
 }
 
+/* on a device; on a file both fail */
+static void discarded(void)
+{
+	uint64_t range[2] = { 3 * PAGE + 512, CHUNK }, zeros[2] = { 40 * PAGE, 3 * PAGE };
+	char *p = shared(size, 0), *q = map(size, both, MAP_PRIVATE, 0);
+
+	mark(p, size, 'a');
+	mark(q + 5 * PAGE, PAGE, 'q');
+	say("fsync", fsync(fd));
+	mark(p + 2 * PAGE, 20 * PAGE, 'b');
+	say("discard", ioctl(fd, BLKDISCARD, range));
+	see("shared", p, size);
+	see("private", q, size);
+	see_file("pread");
+	mark(p + 39 * PAGE, 5 * PAGE, 'c');
+	say("zero", ioctl(fd, BLKZEROOUT, zeros));
+	see("shared", p, size);
+	see_file("pread");
+	mark(p, 5 * PAGE, 'd');
+	say("msync", msync(p, size, MS_SYNC));
+	see_file("pread");
+}
+
 static void advised(void)
 {
 	char *p = shared(size, 0), *q = map(size, both, MAP_PRIVATE, 0);
@@ -107,7 +133,7 @@ static void advised(void)
 
 static const struct way ways[] = {
 #define WAY(name) { #name, name }
-	WAY(shorter), WAY(past_end), WAY(tail), WAY(punched), WAY(advised),
+	WAY(shorter), WAY(past_end), WAY(tail), WAY(punched), WAY(discarded), WAY(advised),
 	{ NULL, NULL },
 };
 

@@ -1,5 +1,7 @@
 /* What is seen through mappings of FILE (300 KB or so, of odd length), and of what was stored there.
  * maps WAY FILE; maps --list: every WAY, one a line. */
+#include <aio.h>
+#include <linux/aio_abi.h>
 #include <pthread.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
@@ -166,6 +168,39 @@ static void kill_syncfs(void) { stored(); die(syncfs(fd)); }
 static void kill_munmap(void) { die(munmap(stored(), size)); }
 static void kill_other_fd(void) { stored(); die(fsync(open(path, O_RDONLY))); }
 
+/* everything of everybody */
+static void kill_sync(void)
+{
+	stored();
+	sync();
+	die(0);
+}
+
+static void kill_aio_fsync(void)
+{
+	struct aiocb cb = { .aio_fildes = fd };
+	const struct aiocb *list[] = { &cb };
+
+	stored();
+	say("aio_fsync", aio_fsync(O_SYNC, &cb));
+	aio_suspend(list, 1, NULL);
+	die(aio_return(&cb));
+}
+
+/* Linux AIO */
+static void kill_io_fsync(void)
+{
+	struct iocb cb = { .aio_fildes = (unsigned)fd, .aio_lio_opcode = IOCB_CMD_FSYNC }, *list[] = { &cb };
+	struct io_event event;
+	aio_context_t context = 0;
+
+	stored();
+	say("io_setup", syscall(SYS_io_setup, 4, &context));
+	say("io_submit", syscall(SYS_io_submit, context, 1, list));
+	say("io_getevents", syscall(SYS_io_getevents, context, 1, 1, &event, NULL));
+	die(event.res);
+}
+
 static void kill_range(void)
 {
 	stored();
@@ -216,6 +251,9 @@ static void odd_msync(void)
 	store(p, 'm');
 	see_file("pread");
 }
+
+/* on a target that fails once */
+static void failing_msync(void) { say("msync", msync(stored(), size, MS_SYNC)); }
 
 /* ---- ends: what is stored is there when the process is gone ---- */
 
@@ -317,8 +355,8 @@ static const struct way ways[] = {
 #define WAY(name) { #name, name }
 	WAY(read_back), WAY(write_seen), WAY(twice), WAY(private), WAY(private_read),
 	WAY(kill_msync), WAY(kill_msync_part), WAY(kill_invalidate), WAY(kill_fsync), WAY(kill_fdatasync),
-	WAY(kill_syncfs), WAY(kill_range), WAY(kill_async), WAY(kill_munmap), WAY(kill_other_fd), WAY(kill_hole),
-	WAY(kill_unmapped_pieces), WAY(kill_closed), WAY(odd_msync),
+	WAY(kill_sync), WAY(kill_aio_fsync), WAY(kill_io_fsync), WAY(kill_syncfs), WAY(kill_range), WAY(kill_async), WAY(kill_munmap), WAY(kill_other_fd), WAY(kill_hole),
+	WAY(kill_unmapped_pieces), WAY(kill_closed), WAY(failing_msync), WAY(odd_msync),
 	WAY(end_exit), WAY(end__exit), WAY(end_quick_exit), WAY(end_exit_group), WAY(end_return), WAY(end_atexit),
 	WAY(end_at_quick_exit), WAY(end_exec), WAY(end_exec_failed), WAY(end_system), WAY(end_thread),
 	WAY(raw), WAY(underscores),

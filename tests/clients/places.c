@@ -264,11 +264,33 @@ static void modes(void)
 	mark(p, 4 * PAGE, 'n');
 	touch("load", p + 5 * PAGE, 0);
 	see_file("pread");
-	p = try("to read", size, PROT_READ, MAP_SHARED, fd, 0);
-	say("mprotect", mprotect(p, size, both));
-	mark(p, size, 'r');
-	say("msync", msync(p, size, MS_ASYNC));
+	say("munmap", munmap(p, size));
 	see_file("pread");
+}
+
+/* one that could not be stored to at first */
+static void unlocked(void)
+{
+	extern int call_mprotect(void *, size_t, int) __asm__("__mprotect") __attribute__((weak));
+	char *p = try("to read", size, PROT_READ, MAP_SHARED, fd, 0), *q = try("the same", size, PROT_READ, MAP_SHARED, fd, 0);
+	char *r = try("privately", size, PROT_READ, MAP_PRIVATE, fd, 0);
+	int key = pkey_alloc(0, 0);
+
+	say("fsync", fsync(fd));
+	say("mprotect of a private one", mprotect(r, size, both));
+	mark(r, size, 'p');
+	say("mprotect", mprotect(p + 4 * PAGE, 2 * PAGE, both));
+	mark(p + 4 * PAGE, 2 * PAGE, 'r');
+	see_file("pread");
+	/* by another mapping of the same range, which cannot be stored to */
+	say("msync", msync(q, size, MS_SYNC));
+	say("__mprotect", call_mprotect ? call_mprotect(p, PAGE, both) : mprotect(p, PAGE, both));
+	mark(p, PAGE, 's');
+	say("mprotect of nothing", mprotect(p + 200 * PAGE, PAGE, both));
+	if (pkey_mprotect(q, size, both, key < 0 ? -1 : key))
+		mprotect(q, size, both);
+	mark(q, size, 'q');
+	see("loaded", p, size);
 }
 
 static void wrong(void)
@@ -314,7 +336,7 @@ static const struct way ways[] = {
 #define WAY(name) { #name, name }
 	WAY(unmap_middle), WAY(unmap_several), WAY(unmap_nothing), WAY(over_by_memory), WAY(no_replace),
 	WAY(grow), WAY(move_fixed), WAY(shrink), WAY(copy_mapping),
-	WAY(modes), WAY(wrong), WAY(flagged),
+	WAY(modes), WAY(unlocked), WAY(wrong), WAY(flagged),
 	{ NULL, NULL },
 };
 
