@@ -207,6 +207,28 @@ static void kill_range(void)
 	die(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER));
 }
 
+static void kill_over(void)
+{
+	char *p = stored();
+
+	die(mmap(p, size, both, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p ? 0 : -1);
+}
+
+static void kill_moved_over(void)
+{
+	char *p = stored(), *q = map(size, both, MAP_PRIVATE | MAP_ANONYMOUS, 0);
+
+	die(mremap(q, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, p) == p ? 0 : -1);
+}
+
+static void kill_shorter(void)
+{
+	char *p = stored();
+
+	say("munmap", munmap(p, PAGE));
+	die(mremap(p + PAGE, size - PAGE, PAGE, 0) == p + PAGE ? msync(p + PAGE, PAGE, MS_SYNC) : -1);
+}
+
 static void kill_hole(void)
 {
 	char *p = stored();
@@ -355,7 +377,8 @@ static const struct way ways[] = {
 #define WAY(name) { #name, name }
 	WAY(read_back), WAY(write_seen), WAY(twice), WAY(private), WAY(private_read),
 	WAY(kill_msync), WAY(kill_msync_part), WAY(kill_invalidate), WAY(kill_fsync), WAY(kill_fdatasync),
-	WAY(kill_sync), WAY(kill_aio_fsync), WAY(kill_io_fsync), WAY(kill_syncfs), WAY(kill_range), WAY(kill_async), WAY(kill_munmap), WAY(kill_other_fd), WAY(kill_hole),
+	WAY(kill_sync), WAY(kill_aio_fsync), WAY(kill_io_fsync), WAY(kill_syncfs), WAY(kill_range), WAY(kill_async),
+	WAY(kill_munmap), WAY(kill_other_fd), WAY(kill_over), WAY(kill_moved_over), WAY(kill_shorter), WAY(kill_hole),
 	WAY(kill_unmapped_pieces), WAY(kill_closed), WAY(failing_msync), WAY(odd_msync),
 	WAY(end_exit), WAY(end__exit), WAY(end_quick_exit), WAY(end_exit_group), WAY(end_return), WAY(end_atexit),
 	WAY(end_at_quick_exit), WAY(end_exec), WAY(end_exec_failed), WAY(end_system), WAY(end_thread),
