@@ -300,6 +300,20 @@ limited() {
 	assert_same_contents
 }
 
+@test "a child that becomes another program is nobody to be looked at" {
+	need_root
+	open_to_nobody
+	install -m 755 "$BLK_SNIPPETS/maplimits" "$BATS_TEST_TMPDIR/nobody"
+	# not to be read, and so not to be looked at by others than root
+	install -m 111 "$(command -v sleep)" "$BATS_TEST_TMPDIR/nobody/hidden"
+	chmod 666 "$TARGET" "$SHADOW"
+	chmod 777 "$BATS_TEST_TMPDIR"
+	run as_nobody env LD_PRELOAD="$BLK_LIB" BLKVERIFY_TARGET="$TARGET" BLKVERIFY_SHADOW="$SHADOW" \
+		BLK_HIDDEN="$BATS_TEST_TMPDIR/nobody/hidden" maplimits hidden "$TARGET"
+	assert_clean
+	[[ $output == *"pread = 300001"* ]]
+}
+
 @test "with a shadow that is read-only, mappings to read alone" {
 	mount_small 4M
 	cp "$SHADOW" "$SMALL/shadow"

@@ -97,6 +97,30 @@ static void page(void)
 	say("msync", msync(p, PAGE, MS_SYNC));
 }
 
+/* a child becomes BLK_HIDDEN, which nobody may look at */
+static void hidden(void)
+{
+	char *p = shared(size, 0), c;
+	int begun[2];
+	pid_t pid;
+
+	if (pipe2(begun, O_CLOEXEC))
+		trouble("pipe");
+	pid = fork();
+	if (!pid) {
+		execl(getenv("BLK_HIDDEN"), "hidden", "20", (char *)NULL);
+		_exit(1);
+	}
+	close(begun[1]);
+	if (read(begun[0], &c, 1))
+		trouble("read");
+	say("munmap", munmap(p, size));
+	say("close", close(fd));
+	fd = open(path, O_RDWR);
+	see_file("pread");
+	kill(pid, SIGKILL);
+}
+
 /* one that dies with stores nobody has asked to write back */
 static void killed(void)
 {
@@ -108,7 +132,7 @@ static void killed(void)
 
 static const struct way ways[] = {
 #define WAY(name) { #name, name }
-	WAY(whole), WAY(beyond), WAY(thousand), WAY(cut), WAY(reorder), WAY(tail), WAY(page), WAY(killed),
+	WAY(whole), WAY(beyond), WAY(thousand), WAY(cut), WAY(reorder), WAY(tail), WAY(page), WAY(hidden), WAY(killed),
 	{ NULL, NULL },
 };
 
