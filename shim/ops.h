@@ -59,6 +59,7 @@ int op_statxed(const char *call, int result, const struct statx *st);
 
 /* wrap_sync.c */
 int op_sync(struct bv_disk *disk, const char *call, int fd, int (*real)(int));
+void op_sync_all(const char *call);
 int op_sync_file_range(struct bv_disk *disk, const char *call, int fd, off64_t offset, off64_t n, unsigned flags);
 
 /* wrap_mmap.c */
@@ -66,6 +67,8 @@ void *op_mmap(const char *call, void *address, size_t n, int protection, int fla
 int op_munmap(const char *call, void *address, size_t n);
 void *op_mremap(const char *call, void *old, size_t n, size_t wanted, int flags, void *address);
 int op_remap_file_pages(const char *call, void *address, size_t n, int protection, size_t page, int flags);
+int op_mprotect(const char *call, void *address, size_t n, int protection);
+int op_pkey_mprotect(const char *call, void *address, size_t n, int protection, int key);
 int op_msync(const char *call, void *address, size_t n, int flags);
 
 /* wrap_copy.c */

@@ -173,11 +173,11 @@ static int check_flush(const struct iocb *cb)
 
 static int64_t flush(struct bv_disk *disk, const struct iocb *cb)
 {
-	int fd = (int)cb->aio_fildes;
-	int result = cb->aio_lio_opcode == IOCB_CMD_FSYNC ? real_fsync(fd)
-							  : real_fdatasync(fd);
+	int result = op_sync(disk, CALL, (int)cb->aio_fildes,
+			     cb->aio_lio_opcode == IOCB_CMD_FSYNC ?
+				     real_fsync : real_fdatasync);
 
-	return bv_flush(disk, CALL, fd, result < 0 ? -errno : 0);
+	return result < 0 ? -errno : 0;
 }
 
 static int64_t carry_out(const struct order *order)

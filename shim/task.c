@@ -74,12 +74,12 @@ static ssize_t move(const struct task *task, bool writes)
 static int flush(const struct task *task)
 {
 	struct bv_disk *disk = bv_fd_disk(task->fd);
-	int result = task->operation == TASK_SYNC ? real_fsync(task->fd)
-						  : real_fdatasync(task->fd);
+	int (*real)(int) = task->operation == TASK_SYNC ? real_fsync :
+							  real_fdatasync;
+	int result = disk ? op_sync(disk, task->call, task->fd, real) :
+			    real(task->fd);
 
-	if (result < 0)
-		result = -errno;
-	return disk ? bv_flush(disk, task->call, task->fd, result) : result;
+	return result < 0 ? -errno : 0;
 }
 
 static ssize_t carry_out(const struct task *task)

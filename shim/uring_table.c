@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <blkverify/fdmap.h>
+#include <blkverify/memory.h>
 #include <blkverify/own.h>
 #include <blkverify/policy.h>
 #include <blkverify/usermem.h>
@@ -121,6 +122,8 @@ static int64_t close_file(struct bv_taken *t)
 	/* Those begun before have the file, whatever becomes of its number. */
 	bv_taken_settle(fd, fd, t);
 	bv_files_closing(fd, fd);
+	if (bv_memory_idle())
+		bv_memory_closing(t->disk);
 	result = raw_close((int)fd);
 	bv_fd_forget((int)fd);
 	return result;

@@ -38,6 +38,7 @@ struct launch {
 	char *const *argv, *const *envp;
 	bool moves;                  /* the child moves descriptors about
 	                                before it begins */
+	bool replaces;               /* it takes this process's place */
 };
 
 /* Not on the stack: exec runs on those of vfork children and small threads. */
@@ -194,6 +195,8 @@ static char *const *prepare(struct launch *l, struct bv_healed *healed,
 		fail(result);
 		return NULL;
 	}
+	if (l->replaces && raw_getpid() == bv_pid)
+		bv_memory_leaving();
 	errno = error;
 	envp = bv_environment_heal(healed, envp);
 	return envp ? envp : none;
@@ -205,6 +208,8 @@ static int returned(struct bv_healed *healed, int result)
 	int error = errno;
 
 	bv_environment_done(healed);
+	if (raw_getpid() == bv_pid)
+		bv_memory_staying();
 	errno = error;
 	return result;
 }
@@ -214,6 +219,7 @@ int op_exec(const char *call, const char *path, char *const argv[],
 {
 	struct launch l = {
 		.call = call, .dirfd = AT_FDCWD, .path = path, .argv = argv,
+		.replaces = true,
 	};
 	struct bv_healed healed;
 
@@ -226,7 +232,7 @@ int op_execp(const char *call, const char *file, char *const argv[],
 {
 	struct launch l = {
 		.call = call, .dirfd = AT_FDCWD, .path = file, .search = true,
-		.argv = argv,
+		.argv = argv, .replaces = true,
 	};
 	struct bv_healed healed;
 
@@ -236,7 +242,10 @@ int op_execp(const char *call, const char *file, char *const argv[],
 
 int op_fexecve(const char *call, int fd, char *const argv[], char *const envp[])
 {
-	struct launch l = { .call = call, .dirfd = fd, .path = "", .argv = argv };
+	struct launch l = {
+		.call = call, .dirfd = fd, .path = "", .argv = argv,
+		.replaces = true,
+	};
 	struct bv_healed healed;
 
 	/* A descriptor of ours does not exist, as far as the program knows. */
@@ -254,7 +263,7 @@ int op_execveat(const char *call, int dirfd, const char *path,
 {
 	struct launch l = {
 		.call = call, .dirfd = dirfd, .path = path, .argv = argv,
-		.flags = flags,
+		.flags = flags, .replaces = true,
 	};
 	struct bv_healed healed;
 

@@ -15,12 +15,7 @@ off64_t op_lseek(struct bv_disk *disk, const char *call, int fd,
 		 off64_t offset, int whence)
 {
 	struct bv_guard guard = { .error = errno };
-	int64_t result;
-
-	/* What was stored through a mapping is no hole. */
-	if (whence == SEEK_DATA || whence == SEEK_HOLE)
-		bv_memory_flush(disk, call, 0, UINT64_MAX);
-	result = bv_seek(disk, call, fd, offset, whence);
+	int64_t result = bv_seek(disk, call, fd, offset, whence);
 
 	errno = result < 0 ? (int)-result : guard.error;
 	return result < 0 ? -1 : result;
@@ -60,6 +55,8 @@ int op_dup3(const char *call, int fd, int fd2, int flags)
 	}
 	if (fd != fd2 && fd2 >= 0)
 		bv_ring_closing((unsigned)fd2, (unsigned)fd2);
+	if (fd != fd2 && bv_memory_idle() && bv_fd_disk(fd2))
+		bv_memory_closing(bv_fd_disk(fd2));
 	result = flags == -1 ? real_dup2(fd, fd2) : real_dup3(fd, fd2, flags);
 	return op_made(call, result);
 }

@@ -223,9 +223,12 @@ static int map_extents(struct bv_disk *disk, struct request *r)
 		.ask = ask, .hole = next_hole,
 	};
 	bv_guard_enter(&guard);
-	bv_memory_flush(disk, r->change.call, copy.fm_start, UINT64_MAX);
+	/* What was stored through a mapping is no hole. */
+	result = bv_memory_flush(disk, r->change.call, copy.fm_start,
+				 UINT64_MAX);
 	question->fm_flags |= FIEMAP_FLAG_SYNC;
-	result = bv_map_check(disk, &r->map);
+	if (result == 0)
+		result = bv_map_check(disk, &r->map);
 	question->fm_flags &= copy.fm_flags | ~FIEMAP_FLAG_SYNC;
 	return finish(&guard, r, result);
 }

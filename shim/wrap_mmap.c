@@ -14,91 +14,15 @@
 
 #include "../src/raw.h"
 #include "guard.h"
-#include "maps.h"
 #include "ops.h"
-
-#define PAGE 4096u
+#include "passage.h"
+#include "pieces.h"
+#include "stacked.h"
 
 /* Newer than some headers. */
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
-
-static uintptr_t page_end(uintptr_t start, size_t n)
-{
-	uintptr_t end = start + n + (PAGE - 1);
-
-	return end < start ? UINTPTR_MAX : end & ~(uintptr_t)(PAGE - 1);
-}
-
-/* Around what goes to the next in line: an allocator's functions may be made
- * of syscall() (tcmalloc's are), and must not come back to us. */
-struct passage {
-	raw_sigset mask;
-	bool inside;
-};
-
-static struct passage go_on(void)
-{
-	struct passage p = { .mask = raw_block_signals(),
-			     .inside = bv_thread.inside };
-
-	bv_thread.inside = true;
-	return p;
-}
-
-static void come_back(struct passage p)
-{
-	bv_thread.inside = p.inside;
-	raw_sigmask(p.mask);
-}
-
-static int really_munmap(void *address, size_t n)
-{
-	struct passage passage = go_on();
-	int result = real_munmap(address, n);
-
-	come_back(passage);
-	return result;
-}
-
-static void *really_mremap(void *old, size_t n, size_t wanted, int flags,
-			   void *address)
-{
-	struct passage passage = go_on();
-	void *result = real_mremap(old, n, wanted, flags, address);
-
-	come_back(passage);
-	return result;
-}
-
-/* What is mapped there is about to go. */
-static void detach(const void *address, size_t n)
-{
-	uintptr_t start = (uintptr_t)address, end = page_end(start, n);
-	struct bv_mapped m;
-
-	/* What is cut in two is two mappings of the same target. */
-	while (bv_maps_next(start, end, &m))
-		for (unsigned more = bv_maps_detach(m.start, m.end); more > 0;
-		     more--)
-			bv_memory_share(m.disk);
-}
-
-/* It is gone: what was stored there goes to the target. */
-static void finish(const char *call)
-{
-	struct bv_mapped m;
-
-	while (bv_maps_pop(&m)) {
-		if (m.stores)
-			bv_memory_flush(m.disk, call, m.offset,
-					m.offset + (m.end - m.start));
-		bv_memory_leave(m.disk);
-	}
-}
-
-/* ---- mmap ---- */
 
 /* A mapping as the program asked for it. */
 struct wish {
@@ -112,58 +36,96 @@ struct wish {
 
 static void *map(const struct wish *w, void *address, int flags, int fd)
 {
-	struct passage passage = go_on();
+	struct passage passage = passage_begin();
 	void *result = real_mmap64(address, w->n, w->protection, flags, fd,
 				   w->offset);
 
-	come_back(passage);
+	passage_end(passage);
 	return result;
+}
+
+static bool is_shared(const struct wish *w)
+{
+	return (w->flags & MAP_TYPE) != MAP_PRIVATE;
+}
+
+/* If not now, then after an mprotect(2). */
+static bool can_be_writable(const struct wish *w)
+{
+	return is_shared(w) &&
+	       (raw_fcntl(w->fd, F_GETFL, 0) & O_ACCMODE) == O_RDWR;
+}
+
+static bool can_store(const struct wish *w)
+{
+	return can_be_writable(w) && w->protection & PROT_WRITE;
+}
+
+/* In the place that the program has chosen there may be something else. */
+static void *put(const struct wish *w, int fd, unsigned call)
+{
+	int result = w->flags & MAP_FIXED_NOREPLACE ? 0 :
+		     bv_pieces_detach(call, w->address, w->n);
+
+	if (result == 0)
+		return map(w, w->address, w->flags, fd);
+	errno = -result;
+	return MAP_FAILED;
+}
+
+/* place shows the target itself. */
+static void *replace(const struct wish *w, void *place)
+{
+	struct bv_mapped m = {
+		.offset = (uint64_t)w->offset, .disk = w->disk,
+		.shared = is_shared(w), .writable = can_be_writable(w),
+		.stores = can_store(w),
+	};
+	int fd = bv_memory_fd(w->disk, m.writable);
+	unsigned call = bv_maps_begin();
+	void *result;
+
+	if (w->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
+		raw_munmap(place, w->n);
+		result = put(w, fd, call);
+	} else {
+		result = map(w, place, w->flags | MAP_FIXED, fd);
+		/* As when too much is locked. */
+		if (result == MAP_FAILED)
+			raw_munmap(place, w->n);
+	}
+	if (result == MAP_FAILED) {
+		bv_maps_restore(call);
+		return result;
+	}
+	m.start = (uintptr_t)result;
+	m.end = bv_page_end(m.start, w->n);
+	bv_maps_add(&m);
+	bv_pieces_finish(call, w->call);
+	return result;
+}
+
+/* What the program asked for itself, in a place where a target's may be. */
+static void *map_over(const struct wish *w)
+{
+	unsigned call = bv_maps_begin();
+	void *place = w->flags & MAP_FIXED ? put(w, w->fd, call) :
+		      map(w, w->address, w->flags, w->fd);
+
+	if (place == MAP_FAILED)
+		bv_maps_restore(call);
+	else
+		bv_pieces_finish(call, w->call);
+	return place;
 }
 
 /* Goes through unverified. Even one that is read-only now can be made writable
  * later. */
 static void *map_unverified(const struct wish *w)
 {
-	if ((w->flags & MAP_TYPE) != MAP_PRIVATE)
+	if (is_shared(w))
 		bv_change_lasting(w->disk, (uint64_t)w->offset, w->n);
-	return map(w, w->address, w->flags, w->fd);
-}
-
-/* Shared, from a descriptor that can be written: if not now, then after an
- * mprotect(2). */
-static bool may_store(const struct wish *w)
-{
-	return (w->flags & MAP_TYPE) != MAP_PRIVATE &&
-	       (raw_fcntl(w->fd, F_GETFL, 0) & O_ACCMODE) == O_RDWR;
-}
-
-static void *replace(const struct wish *w, void *place)
-{
-	struct bv_mapped m = { .offset = (uint64_t)w->offset, .disk = w->disk,
-			       .stores = may_store(w) };
-	bool fixed = w->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
-	int fd = bv_memory_fd(w->disk, m.stores ||
-				       (w->flags & MAP_TYPE) == MAP_PRIVATE);
-
-	/* Where the program has chosen the place, there may be something else;
-	 * where the kernel has, it is ours by now. */
-	if (fixed) {
-		raw_munmap(place, w->n);
-		if (!(w->flags & MAP_FIXED_NOREPLACE))
-			detach(w->address, w->n);
-		place = map(w, w->address, w->flags, fd);
-	} else {
-		place = map(w, place, w->flags | MAP_FIXED, fd);
-	}
-	if (place == MAP_FAILED) {
-		bv_maps_restore();
-		return place;
-	}
-	m.start = (uintptr_t)place;
-	m.end = page_end(m.start, w->n);
-	bv_maps_add(&m);
-	finish(w->call);
-	return place;
+	return map_over(w);
 }
 
 static void *map_target(const struct wish *w)
@@ -176,9 +138,9 @@ static void *map_target(const struct wish *w)
 	if (place == MAP_FAILED)
 		return place;
 	joined = bv_maps_have_room() ?
-		bv_memory_join(w->disk, w->call, w->fd, may_store(w),
+		bv_memory_join(w->disk, w->call, w->fd, can_store(w),
 			       (uint64_t)w->offset,
-			       (uint64_t)w->offset + page_end(0, w->n)) :
+			       (uint64_t)w->offset + bv_page_end(0, w->n)) :
 		bv_policy_unverified(w->disk, "mmap of a thousand pieces", -ENODEV);
 	if (joined == 0 && bv_maps_have_room()) {
 		result = replace(w, place);
@@ -191,21 +153,6 @@ static void *map_target(const struct wish *w)
 		return map_unverified(w);
 	errno = -joined;
 	return MAP_FAILED;
-}
-
-/* Something else, perhaps in the place of a target's. */
-static void *map_other(const struct wish *w)
-{
-	void *place;
-
-	if (w->flags & MAP_FIXED)
-		detach(w->address, w->n);
-	place = map(w, w->address, w->flags, w->fd);
-	if (place == MAP_FAILED)
-		bv_maps_restore();
-	else
-		finish(w->call);
-	return place;
 }
 
 void *op_mmap(const char *call, void *address, size_t n, int protection,
@@ -222,104 +169,91 @@ void *op_mmap(const char *call, void *address, size_t n, int protection,
 	struct bv_guard guard;
 	void *result;
 
-	if (!w.disk && !bv_maps_any())
+	if (!w.disk && (!(flags & MAP_FIXED) || !bv_maps_any()))
 		return real_mmap64(address, n, protection, flags, fd, offset);
 	bv_guard_enter_quietly(&guard);
-	result = w.disk ? map_target(&w) : map_other(&w);
+	result = w.disk ? map_target(&w) : map_over(&w);
 	bv_guard_leave(&guard, result == MAP_FAILED ? -errno : 0);
 	return result;
 }
 
-int op_munmap(const char *call, void *address, size_t n)
+static int really_munmap(void *address, size_t n)
+{
+	struct passage passage = passage_begin();
+	int result = real_munmap(address, n);
+
+	passage_end(passage);
+	return result;
+}
+
+int op_munmap(const char *name, void *address, size_t n)
 {
 	struct bv_guard guard;
+	unsigned call;
 	int result;
 
 	if (!bv_maps_any())
 		return real_munmap(address, n);
 	bv_guard_enter_quietly(&guard);
-	detach(address, n);
-	result = really_munmap(address, n) < 0 ? -errno : 0;
+	call = bv_maps_begin();
+	result = bv_pieces_detach(call, address, n);
+	if (result == 0)
+		result = really_munmap(address, n) < 0 ? -errno : 0;
 	if (result < 0)
-		bv_maps_restore();
+		bv_maps_restore(call);
 	else
-		finish(call);
+		bv_pieces_finish(call, name);
 	return (int)bv_guard_leave(&guard, result);
 }
 
-/* ---- mremap ---- */
+/* ---- mprotect ---- */
 
-/* The bytes that a longer mapping shows in addition. */
-static int fill_more(const char *call, const struct bv_mapped *m, size_t n,
-		     size_t more)
+/* Pieces of a target's that can be stored to from now on. Returns 0 or a
+ * negative errno. */
+static int unlock(const char *call, uintptr_t start, uintptr_t end)
 {
-	if (more <= n)
-		return 0;
-	return bv_memory_fill(m->disk, call, m->offset + n, m->offset + more);
-}
-
-/* m is where the old mapping begins. Of length 0, and with MREMAP_DONTUNMAP, the
- * old one stays. */
-static void *remap(const char *call, struct bv_mapped m, void *old, size_t n,
-		   size_t wanted, int flags, void *address)
-{
-	int error = bv_maps_have_room() ? fill_more(call, &m, n, wanted) : -ENOMEM;
-	void *result;
-
-	if (error < 0) {
-		errno = -error;
-		return MAP_FAILED;
-	}
-	if (n > 0 && !(flags & MREMAP_DONTUNMAP))
-		detach(old, n);
-	if (flags & MREMAP_FIXED)
-		detach(address, wanted);
-	result = really_mremap(old, n, wanted, flags, address);
-	if (result == MAP_FAILED) {
-		bv_maps_restore();
-		return result;
-	}
-	/* Before the old ones leave. */
-	bv_memory_share(m.disk);
-	m.start = (uintptr_t)result;
-	m.end = page_end(m.start, wanted);
-	bv_maps_add(&m);
-	finish(call);
-	return result;
-}
-
-/* Something else, perhaps to the place of a target's. */
-static void *remap_other(const char *call, void *old, size_t n, size_t wanted,
-			 int flags, void *address)
-{
-	void *result;
-
-	if (flags & MREMAP_FIXED)
-		detach(address, wanted);
-	result = really_mremap(old, n, wanted, flags, address);
-	if (result == MAP_FAILED)
-		bv_maps_restore();
-	else
-		finish(call);
-	return result;
-}
-
-void *op_mremap(const char *call, void *old, size_t n, size_t wanted, int flags,
-		void *address)
-{
-	uintptr_t start = (uintptr_t)old;
-	struct bv_guard guard;
 	struct bv_mapped m;
-	void *result;
 
-	if (!bv_maps_any())
-		return real_mremap(old, n, wanted, flags, address);
+	for (uintptr_t at = start; bv_maps_next(at, end, &m); at = m.end) {
+		int result = m.writable && !m.stores ?
+				     bv_memory_unlock(m.disk, call) : 0;
+
+		if (result < 0)
+			return -EACCES;
+		if (result > 0)
+			bv_change_lasting(m.disk, m.offset, m.end - m.start);
+	}
+	bv_maps_unlock(start, end);
+	return 0;
+}
+
+/* Before the kernel does it, as a store may come at once. */
+static int before_mprotect(const char *call, void *address, size_t n,
+			   int protection)
+{
+	uintptr_t start = (uintptr_t)address;
+	struct bv_guard guard;
+
+	if (!(protection & PROT_WRITE) || !bv_maps_any())
+		return 0;
 	bv_guard_enter_quietly(&guard);
-	result = bv_maps_next(start, start + 1, &m) ?
-			 remap(call, m, old, n, wanted, flags, address) :
-			 remap_other(call, old, n, wanted, flags, address);
-	bv_guard_leave(&guard, result == MAP_FAILED ? -errno : 0);
-	return result;
+	return (int)bv_guard_leave(&guard, unlock(call, start,
+						  bv_page_end(start, n)));
+}
+
+int op_mprotect(const char *call, void *address, size_t n, int protection)
+{
+	if (before_mprotect(call, address, n, protection) < 0)
+		return -1;
+	return real_mprotect(address, n, protection);
+}
+
+int op_pkey_mprotect(const char *call, void *address, size_t n, int protection,
+		     int key)
+{
+	if (before_mprotect(call, address, n, protection) < 0)
+		return -1;
+	return real_pkey_mprotect(address, n, protection, key);
 }
 
 /* The pages of a mapping in another order, some of which were never filled. */
@@ -330,7 +264,7 @@ int op_remap_file_pages(const char *call, void *address, size_t n, int protectio
 	struct bv_mapped m;
 	int refused;
 
-	if (!bv_maps_next(start, page_end(start, n), &m))
+	if (!bv_maps_next(start, bv_page_end(start, n), &m))
 		return real_remap_file_pages(address, n, protection, page, flags);
 	refused = bv_policy_unverified(m.disk, call, -EINVAL);
 	if (refused < 0) {
@@ -349,16 +283,19 @@ static int sync_piece(const char *call, const struct bv_mapped *m, int flags)
 	int result = bv_memory_flush(m->disk, call, m->offset,
 				     m->offset + (m->end - m->start));
 	int fd = bv_memory_target(m->disk);
+	uint64_t mask;
 
 	if (result < 0 || !(flags & MS_SYNC) || fd < 0)
 		return result;
+	mask = bv_stacked_enter();
 	result = real_fdatasync(fd) < 0 ? -errno : 0;
+	bv_stacked_leave(mask);
 	return bv_flush(m->disk, call, fd, result);
 }
 
 int op_msync(const char *call, void *address, size_t n, int flags)
 {
-	uintptr_t at = (uintptr_t)address, end = page_end(at, n);
+	uintptr_t at = (uintptr_t)address, end = bv_page_end(at, n);
 	struct bv_guard guard;
 	struct bv_mapped m;
 	int result;
@@ -366,10 +303,14 @@ int op_msync(const char *call, void *address, size_t n, int flags)
 	if (!bv_maps_any())
 		return real_msync(address, n, flags);
 	bv_guard_enter(&guard);
-	/* What is wrong with the call, the kernel says. */
+	/* What is wrong with the call, the kernel says; of a range with holes
+	 * it does what there is to do. */
 	result = real_msync(address, n, flags) < 0 ? -errno : 0;
-	for (; result == 0 && bv_maps_next(at, end, &m); at = m.end)
-		if (m.stores)
-			result = sync_piece(call, &m, flags);
+	for (; (result == 0 || result == -ENOMEM) && bv_maps_next(at, end, &m);
+	     at = m.end) {
+		int one = m.shared ? sync_piece(call, &m, flags) : 0;
+
+		result = one < 0 ? one : result;
+	}
 	return (int)bv_guard_leave(&guard, result);
 }

@@ -42,6 +42,17 @@ int op_sync(struct bv_disk *disk, const char *call, int fd, int (*real)(int))
 	return finish(disk, call, fd, result);
 }
 
+/* Of all file systems. */
+void op_sync_all(const char *call)
+{
+	struct bv_guard guard;
+
+	bv_guard_enter_quietly(&guard);
+	bv_memory_flush_all(call);
+	bv_guard_leave(&guard, 0);
+	real_sync();
+}
+
 int op_sync_file_range(struct bv_disk *disk, const char *call, int fd,
 		       off64_t offset, off64_t n, unsigned flags)
 {

@@ -82,6 +82,8 @@ static bool is_near(long number, const long w[6])
 		return bv_fd_disk(INT(w[4])) || bv_maps_any();
 	case SYS_munmap:
 	case SYS_mremap:
+	case SYS_mprotect:
+	case SYS_pkey_mprotect:
 	case SYS_msync:
 	case SYS_remap_file_pages:
 		return bv_maps_any();
@@ -105,6 +107,9 @@ static bool near_target(long number, const long w[6], long *r)
 	case SYS_splice: *r = shim_splice(INT(w[0]), PTR(w[1]), INT(w[2]), PTR(w[3]), LEN(w[4]), (unsigned)w[5]); break;
 	case SYS_munmap: *r = shim_munmap(PTR(w[0]), LEN(w[1])); break;
 	case SYS_mremap: *r = (long)shim_mremap(PTR(w[0]), LEN(w[1]), LEN(w[2]), INT(w[3]), PTR(w[4])); break;
+	case SYS_mprotect: *r = shim_mprotect(PTR(w[0]), LEN(w[1]), INT(w[2])); break;
+	case SYS_pkey_mprotect: *r = op_pkey_mprotect("syscall", PTR(w[0]), LEN(w[1]), INT(w[2]), INT(w[3])); break;
+	case SYS_sync: shim_sync(); *r = 0; break;
 	case SYS_msync: *r = shim_msync(PTR(w[0]), LEN(w[1]), INT(w[2])); break;
 	case SYS_remap_file_pages: *r = shim_remap_file_pages(PTR(w[0]), LEN(w[1]), INT(w[2]), LEN(w[3]), INT(w[4])); break;
 	case SYS_mmap: *r = (long)shim_mmap64(PTR(w[0]), LEN(w[1]), INT(w[2]), INT(w[3]), INT(w[4]), w[5]); break;

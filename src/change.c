@@ -159,7 +159,8 @@ int bv_change(struct bv_disk *disk, const struct bv_change *c)
 	bv_thread_leave();
 	bv_history_add(disk, c->op, c->offset, c->length, result);
 	if (result < 0 || c->op == BV_OP_DISCARD)
-		bv_memory_refresh(disk, c->call, c->fd, c->offset, end_of(c));
+		bv_memory_refresh(disk, c->call, c->fd, c->offset, end_of(c),
+				  result == 0);
 	return result;
 }
 
@@ -198,7 +199,7 @@ int bv_change_blindly(struct bv_disk *disk, const struct bv_change *c)
 	bv_unknown_add(disk, c->offset, end_of(c), false);
 	bv_inflight_drop(&hold);
 	bv_thread_leave();
-	bv_memory_refresh(disk, c->call, c->fd, c->offset, end_of(c));
+	bv_memory_refresh(disk, c->call, c->fd, c->offset, end_of(c), false);
 	return result;
 }
 

@@ -40,40 +40,45 @@ static int put_both(const struct bv_view *view, const unsigned char *bytes,
 
 static void mark_filled(const struct bv_view *view, uint64_t start, uint64_t end)
 {
-	for (uint64_t c = start / BV_CHUNK; c * BV_CHUNK < end; c++) {
-		uint64_t bit = (uint64_t)1 << (c % 64);
+	uint64_t c = start / BV_CHUNK, stop = (end + BV_CHUNK - 1) / BV_CHUNK;
 
-		if (!(atomic_fetch_or(&view->filled->bits[c / 64], bit) & bit))
-			atomic_fetch_add(&view->filled->count, 1);
+	while (c < stop) {
+		uint64_t last = c | 63, mask = UINT64_MAX << (c % 64);
+
+		if (last >= stop)
+			mask &= UINT64_MAX >> (63 - (stop - 1) % 64);
+		atomic_fetch_or(&view->filled->bits[c / 64], mask);
+		c = last + 1;
 	}
 }
 
-/* n bytes of the target are in p; the rest of the piece is past its end, and
- * zero when it grows. */
-static int install(struct bv_piece *p, size_t n, uint64_t start, uint64_t end)
+/* n bytes of the target are in p, which begins and ends with chunks; what of it
+ * is past the target's end is zero when that grows. What is there already may
+ * have been stored to. */
+static int install(struct bv_piece *p, size_t n, uint64_t end)
 {
-	struct bv_disk *disk = p->t.disk;
-	raw_sigset mask;
-	const struct bv_view *view = bv_view_enter(disk, &mask);
-	uint64_t filled_end;
+	uint64_t start = p->t.offset, run_end;
 	int result = 0;
+	raw_sigset mask;
+	const struct bv_view *view = bv_view_enter(p->t.disk, &mask);
 
 	if (!view)
 		return -ENOMEM;
-	/* Somebody else may have been here first. */
-	while (result == 0 && bv_run_next(view, false, &start, end, &filled_end)) {
-		uint64_t from = start - p->t.offset;
+	for (; result == 0 && start < end; start = run_end) {
+		bool filled = bv_view_has(view, start / BV_CHUNK);
+		uint64_t done = start - p->t.offset, rest = n > done ? n - done : 0;
 
-		if (n > from)
-			result = put_both(view, p->t.bytes + from,
-					  n < filled_end - p->t.offset ?
-						  n - from : filled_end - start,
-					  start);
-		if (result == 0)
-			mark_filled(view, start, filled_end);
-		start = filled_end;
+		bv_run_next(view, filled, &start, end, &run_end);
+		if (rest > run_end - start)
+			rest = run_end - start;
+		if (filled)
+			bv_piece_merge(p, view, rest, start, NULL);
+		else if (rest > 0)
+			result = put_both(view, p->t.bytes + done, rest, start);
+		if (!filled && result == 0)
+			mark_filled(view, start, run_end);
 	}
-	bv_view_leave(disk, mask);
+	bv_view_leave(p->t.disk, mask);
 	return result;
 }
 
@@ -94,23 +99,48 @@ static int fill_piece(struct bv_disk *disk, const char *call, uint64_t start,
 		bv_history_add(disk, BV_OP_READ, start, stop - start, got);
 	}
 	if (result == 0 && got >= 0)
-		result = install(&p, (size_t)got, start, end);
+		result = install(&p, (size_t)got, end);
 	bv_piece_end(&p);
 	return result < 0 ? result : got < 0 ? (int)got : 0;
+}
+
+/* What is past the target's end has nothing to be read. False: it is not past
+ * the end any more. */
+static bool fill_beyond(struct bv_disk *disk, const char *call, uint64_t start,
+			uint64_t end, int *result)
+{
+	raw_sigset mask;
+	const struct bv_view *view = NULL;
+	struct bv_piece p;
+	bool beyond;
+
+	*result = bv_piece_begin(&p, disk, call, -1, BV_OP_READ, start, end);
+	beyond = *result < 0 || bv_piece_clip(disk, end) <= start;
+	if (*result == 0 && beyond)
+		view = bv_view_enter(disk, &mask);
+	if (view) {
+		mark_filled(view, start, end);
+		bv_view_leave(disk, mask);
+	}
+	bv_piece_end(&p);
+	return beyond;
 }
 
 int bv_memory_fill(struct bv_disk *disk, const char *call, uint64_t start,
 		   uint64_t end)
 {
-	uint64_t run_end;
 	int result = 0;
 
 	start -= start % BV_CHUNK;
 	end += -end % BV_CHUNK;
-	while (result == 0 &&
-	       bv_run_look(disk, false, &start, end, &run_end)) {
-		result = fill_piece(disk, call, start, run_end);
-		start = run_end;
+	while (result == 0 && start < end) {
+		uint64_t next = end - start < BV_PIECE ? end : start + BV_PIECE;
+
+		if (bv_piece_clip(disk, end) <= start &&
+		    fill_beyond(disk, call, start, end, &result))
+			return result;
+		result = fill_piece(disk, call, start, next);
+		start = next;
 	}
 	return result;
 }

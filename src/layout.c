@@ -11,6 +11,7 @@
 #include <blkverify/history.h>
 #include <blkverify/inflight.h>
 #include <blkverify/layout.h>
+#include <blkverify/memory.h>
 #include <blkverify/policy.h>
 #include <blkverify/shadow.h>
 #include <blkverify/thread.h>
@@ -139,22 +140,59 @@ static int begin(struct inquiry *q, uint64_t start, uint64_t end)
 	return 0;
 }
 
-/* From offset to where data begins, or to the end, there is a hole. */
-static int64_t seek_data(struct inquiry *q, int64_t offset)
+static int64_t seek(const struct inquiry *q, int64_t offset, int whence)
 {
-	int64_t found, result = begin(q, (uint64_t)offset, BV_TO_END);
+	int64_t found = bv_target.lseek(q->fd, offset, whence);
 
-	if (result < 0)
-		return result;
-	found = bv_target.lseek(q->fd, offset, SEEK_DATA);
-	if (found < 0)
-		found = -errno;
+	return found < 0 ? -errno : found;
+}
+
+/* From offset to where data begins, or to the end, there is a hole; but what is
+ * stored through mappings is data. */
+static int64_t find_data(struct inquiry *q, int64_t offset)
+{
+	int64_t found = seek(q, offset, SEEK_DATA);
+	uint64_t start = (uint64_t)offset, end;
+	int result = 0;
+
+	if (found < 0 && found != -ENXIO)
+		return found;
+	end = found < 0 ? atomic_load(&q->disk->state->size) : (uint64_t)found;
+	if (start < end && bv_memory_stored(q->disk, &start, &end))
+		found = seek(q, (int64_t)start, SEEK_SET);
 	if (found > offset)
 		result = check_hole(q, (uint64_t)offset, (uint64_t)found);
 	else if (found == -ENXIO)
 		result = check_hole(q, (uint64_t)offset, BV_TO_END);
-	bv_inflight_drop(&q->range);
 	return result < 0 ? result : found;
+}
+
+static int64_t find_hole(struct inquiry *q, int64_t offset)
+{
+	int64_t found = seek(q, offset, SEEK_HOLE);
+	uint64_t size = atomic_load(&q->disk->state->size);
+
+	while (found >= 0 && (uint64_t)found < size) {
+		uint64_t start = (uint64_t)found, end = size;
+
+		if (!bv_memory_stored(q->disk, &start, &end) ||
+		    start > (uint64_t)found)
+			break;
+		found = seek(q, (int64_t)end, end < size ? SEEK_HOLE : SEEK_SET);
+	}
+	return found;
+}
+
+static int64_t seek_layout(struct inquiry *q, int64_t offset, int whence)
+{
+	int64_t result = begin(q, (uint64_t)offset, BV_TO_END);
+
+	if (result < 0)
+		return result;
+	result = whence == SEEK_DATA ? find_data(q, offset) :
+				       find_hole(q, offset);
+	bv_inflight_drop(&q->range);
+	return result;
 }
 
 static int64_t seek_position(struct inquiry *q, int64_t offset, int whence)
@@ -162,12 +200,11 @@ static int64_t seek_position(struct inquiry *q, int64_t offset, int whence)
 	int64_t found;
 	int result;
 
-	if (whence == SEEK_DATA && offset >= 0)
-		return seek_data(q, offset);
-	found = bv_target.lseek(q->fd, offset, whence);
-	if (found < 0)
-		return -errno;
-	if (whence != SEEK_END)
+	if (offset >= 0 && (whence == SEEK_DATA ||
+			    (whence == SEEK_HOLE && bv_memory_any(q->disk))))
+		return seek_layout(q, offset, whence);
+	found = seek(q, offset, whence);
+	if (found < 0 || whence != SEEK_END)
 		return found;
 	result = bv_size_check(q->disk, q->call, q->fd,
 			       (uint64_t)(found - offset));
@@ -224,6 +261,21 @@ int bv_size_check(struct bv_disk *disk, const char *call, int fd, uint64_t got)
 	return result;
 }
 
+/* Stored through mappings of other processes, and not on the target yet: it
+ * might be in what the answer calls a hole. A process that has mappings has
+ * written all back that there was when it asked. */
+static int refuse_stored(struct bv_disk *disk, const struct bv_map *map)
+{
+	uint64_t start = map->start, end = map->end;
+
+	if (!bv_memory_stored(disk, &start, &end))
+		return 0;
+	if (!bv_memory_pin(disk, true))
+		return bv_policy_unverified(disk, map->call, -EOPNOTSUPP);
+	bv_memory_leave(disk);
+	return 0;
+}
+
 int bv_map_check(struct bv_disk *disk, struct bv_map *map)
 {
 	struct inquiry q = { .disk = disk, .call = map->call, .fd = map->fd };
@@ -232,14 +284,15 @@ int bv_map_check(struct bv_disk *disk, struct bv_map *map)
 
 	bv_thread_enter();
 	result = begin(&q, map->start, map->end);
-	if (result == 0) {
+	if (result == 0)
+		result = refuse_stored(disk, map);
+	if (result == 0)
 		result = map->ask(map);
-		while (result == 0 && map->hole(map, &start, &end)) {
-			result = check_hole(&q, start, end);
-			start = end;
-		}
-		bv_inflight_drop(&q.range);
+	while (result == 0 && map->hole(map, &start, &end)) {
+		result = check_hole(&q, start, end);
+		start = end;
 	}
+	bv_inflight_drop(&q.range);
 	bv_thread_leave();
 	return result;
 }

@@ -72,21 +72,31 @@ static unsigned free_index(void)
 	return count;
 }
 
-static int enter_copy(int fd, int *slot)
+/* fd itself, or a copy of it. */
+static int enter(int fd, int *slot, bool copy)
 {
 	unsigned index = free_index();
-	int high;
 
 	if (index == BV_MAX_OWN)
 		return -EMFILE;
-	high = dup_high(fd);
-	if (high < 0)
-		return high;
+	if (copy)
+		fd = dup_high(fd);
+	if (fd < 0)
+		return fd;
 	own[index].slot = slot;
-	own_place(index, high);
+	own_place(index, fd);
 	if (index == atomic_load(&own_count))
 		atomic_store(&own_count, index + 1);
 	return 0;
+}
+
+int bv_own_keep(int fd, int *slot)
+{
+	raw_sigset mask = lock_take(&changing);
+	int result = enter(fd, slot, false);
+
+	lock_give(&changing, mask);
+	return result;
 }
 
 int bv_own_dup(int fd, int *slot)
@@ -95,7 +105,7 @@ int bv_own_dup(int fd, int *slot)
 	int result;
 
 	*slot = -1;
-	result = enter_copy(fd, slot);
+	result = enter(fd, slot, true);
 	lock_give(&changing, mask);
 	return result;
 }

@@ -44,11 +44,10 @@ uint64_t bv_piece_clip(const struct bv_disk *disk, uint64_t end)
 uint64_t bv_piece_clip_view(const struct bv_disk *disk,
 			    const struct bv_view *view, uint64_t end)
 {
-	struct stat st = { 0 };
+	uint64_t length = atomic_load(&view->filled->length);
 
-	raw_fstat(view->bytes_fd, &st);
 	end = bv_piece_clip(disk, end);
-	return end < (uint64_t)st.st_size ? end : (uint64_t)st.st_size;
+	return end < length ? end : length;
 }
 
 int bv_piece_begin(struct bv_piece *p, struct bv_disk *disk, const char *call,

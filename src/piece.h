@@ -23,6 +23,14 @@ int bv_piece_begin(struct bv_piece *p, struct bv_disk *disk, const char *call,
 		   int fd, enum bv_op op, uint64_t start, uint64_t end);
 void bv_piece_end(struct bv_piece *p);
 
+/* In a view: n bytes in p are what the target has at start, and what it agrees
+ * on with the memory from now on; what the program has stored stays. was: bytes
+ * of the memory that they were made of; one that was stored to since is not
+ * theirs, even if it is back to what it was before both. NULL: the agreed ones.
+ * stores.c has it. */
+void bv_piece_merge(struct bv_piece *p, const struct bv_view *view, size_t n,
+		    uint64_t start, const unsigned char *was);
+
 /* The first run of chunks in [*start, end) that are filled, or are not, cut to
  * the range and to the size of a piece. False: there is none. */
 bool bv_run_next(const struct bv_view *view, bool filled, uint64_t *start,

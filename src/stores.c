@@ -33,15 +33,15 @@ void bv_memory_overlay(struct bv_disk *disk, void *bytes, size_t n,
 	bv_view_leave(disk, mask);
 }
 
-/* One word of the memory becomes that of the target, but for the bytes that
- * the program has stored, and may be storing now. */
-static void merge_word(uint64_t *stored, uint64_t agreed, uint64_t now)
+/* One word of the memory becomes that of the target, but for the bytes that are
+ * not what they were: the program has stored them, and may be storing now. */
+static void merge_word(uint64_t *stored, uint64_t was, uint64_t now)
 {
 	uint64_t seen = __atomic_load_n(stored, __ATOMIC_RELAXED), wanted;
 
 	do {
 		const uint64_t low = 0x7f7f7f7f7f7f7f7fu;
-		uint64_t differs = seen ^ agreed;
+		uint64_t differs = seen ^ was;
 
 		/* Every byte that differs becomes 255: its highest bit first. */
 		differs = (((differs & low) + low) | differs) & ~low;
@@ -52,58 +52,83 @@ static void merge_word(uint64_t *stored, uint64_t agreed, uint64_t now)
 					      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 }
 
-/* n bytes in p are what the target has at start, and what it agrees on with the
- * memory from now on. */
-static void merge(struct bv_piece *p, size_t n, uint64_t start)
+void bv_piece_merge(struct bv_piece *p, const struct bv_view *view, size_t n,
+		    uint64_t start, const unsigned char *was)
 {
-	struct bv_disk *disk = p->t.disk;
-	raw_sigset mask;
-	const struct bv_view *view = bv_view_enter(disk, &mask);
+	unsigned char *bytes = p->t.bytes + (start - p->t.offset);
+	uint64_t end = bv_piece_clip_view(p->t.disk, view, start + n);
 
-	uint64_t end;
-
-	if (!view)
-		return;
-	end = bv_piece_clip_view(disk, view, start + n);
 	n = end > start ? end - start : 0;
+	if (!was)
+		was = view->agreed + start;
 	/* Past the end of the file its last page is zero, on both sides. */
 	for (size_t i = n; i % 8; i++)
-		p->t.bytes[i] = 0;
+		bytes[i] = 0;
 	for (size_t i = 0; i < n; i += 8) {
-		uint64_t now, agreed;
+		uint64_t now, before;
 
-		memcpy(&now, p->t.bytes + i, 8);
-		memcpy(&agreed, view->agreed + start + i, 8);
-		merge_word((uint64_t *)(void *)(view->bytes + start + i), agreed,
+		memcpy(&now, bytes + i, 8);
+		memcpy(&before, was + i, 8);
+		merge_word((uint64_t *)(void *)(view->bytes + start + i), before,
 			   now);
 		memcpy(view->agreed + start + i, &now, 8);
 	}
-	bv_view_leave(disk, mask);
+}
+
+static void merge(struct bv_piece *p, size_t n, uint64_t start,
+		  const unsigned char *was)
+{
+	raw_sigset mask;
+	const struct bv_view *view = bv_view_enter(p->t.disk, &mask);
+
+	if (!view)
+		return;
+	bv_piece_merge(p, view, n, start, was);
+	bv_view_leave(p->t.disk, mask);
+}
+
+/* The part of a piece, of which n bytes are there, that is in [start, end). */
+static void replace(struct bv_piece *p, size_t n, uint64_t start, uint64_t end)
+{
+	uint64_t piece_end = p->t.offset + n;
+
+	if (start < p->t.offset)
+		start = p->t.offset;
+	if (end > piece_end)
+		end = piece_end;
+	if (start < end)
+		bv_memory_wrote(p->t.disk, p->t.bytes + (start - p->t.offset),
+				end - start, start);
 }
 
 void bv_memory_refresh(struct bv_disk *disk, const char *call, int fd,
-		       uint64_t start, uint64_t end)
+		       uint64_t start, uint64_t end, bool gone)
 {
-	uint64_t run_end;
+	uint64_t at = start - start % BV_CHUNK, stop, run_end;
+	bool pinned;
 
-	start -= start % BV_CHUNK;
-	if (bv_memory_target(disk) > 0)
-		fd = bv_memory_target(disk);
-	if (fd < 0 || !bv_memory_any(disk))
+	if (!bv_memory_any(disk))
 		return;
-	for (end = bv_piece_clip(disk, end);
-	     bv_run_look(disk, true, &start, end, &run_end); start = run_end) {
+	pinned = bv_memory_pin(disk, false);
+	if (pinned)
+		fd = bv_memory_target(disk);
+	stop = fd < 0 ? 0 : bv_piece_clip(disk, end);
+	for (; bv_run_look(disk, true, &at, stop, &run_end); at = run_end) {
 		struct bv_piece p;
-		ssize_t got = bv_piece_begin(&p, disk, call, fd, BV_OP_READ,
-					     start, run_end);
-		uint64_t stop = bv_piece_clip(disk, run_end);
+		ssize_t got = bv_piece_begin(&p, disk, call, fd, BV_OP_READ, at,
+					     run_end);
+		uint64_t there = bv_piece_clip(disk, run_end);
 
-		if (got == 0 && stop > start)
-			got = bv_transfer_verify(&p.t, stop - start, start);
+		if (got == 0 && there > at)
+			got = bv_transfer_verify(&p.t, there - at, at);
+		if (got > 0 && gone)
+			replace(&p, (size_t)got, start, end);
 		if (got > 0)
-			merge(&p, (size_t)got, start);
+			merge(&p, (size_t)got, at, NULL);
 		bv_piece_end(&p);
 	}
+	if (pinned)
+		bv_memory_leave(disk);
 }
 
 /* ---- writing back ---- */
@@ -133,7 +158,8 @@ static bool next_stores(const struct bv_view *view, uint64_t *start,
 }
 
 /* What is stored in [start, end) now, laid over the target's bytes in p. The
- * copy of it is in the other half of the buffer, which is free by now. */
+ * copy of it is in the other half of the buffer, which is free by now; with the
+ * rest of the last word. */
 static bool lay_over(struct bv_piece *p, uint64_t start, uint64_t end)
 {
 	unsigned char *copy = p->t.buffer->shadow;
@@ -142,7 +168,7 @@ static bool lay_over(struct bv_piece *p, uint64_t start, uint64_t end)
 
 	if (!view)
 		return false;
-	memcpy(copy, view->bytes + start, end - start);
+	memcpy(copy, view->bytes + start, (end - start + 7) & ~(uint64_t)7);
 	for (uint64_t i = 0; i < end - start; i++)
 		if (copy[i] != view->agreed[start + i])
 			p->t.bytes[i] = copy[i];
@@ -169,30 +195,42 @@ static int write_back(struct bv_piece *p, uint64_t start, uint64_t end)
 	if (got < 0)
 		return (int)got;
 	bv_transfer_done(disk, true, (size_t)got);
-	merge(p, (size_t)got, start);
+	merge(p, (size_t)got, start, p->t.buffer->shadow);
 	return (size_t)got < n ? -EIO : 0;
 }
 
+/* A page of the target is stored in as a whole, wherever the range begins. */
 static bool find_stores(struct bv_disk *disk, uint64_t *start, uint64_t end,
 			uint64_t *run_end)
 {
+	uint64_t at = *start - *start % PAGE, filled_end;
 	raw_sigset mask;
 	const struct bv_view *view = bv_view_enter(disk, &mask);
-	bool found;
+	bool found = false;
 
 	if (!view)
 		return false;
-	found = next_stores(view, start, bv_piece_clip_view(disk, view, end),
-			    run_end);
+	end = bv_piece_clip_view(disk, view, end);
+	for (; !found && bv_run_next(view, true, &at, end, &filled_end);
+	     at = found ? at : filled_end)
+		found = next_stores(view, &at, filled_end, run_end);
 	bv_view_leave(disk, mask);
+	if (found && at > *start)
+		*start = at;
 	return found;
 }
 
-static int flush_piece(struct bv_disk *disk, const char *call, int fd,
-		       uint64_t start, uint64_t end)
+bool bv_memory_stored(struct bv_disk *disk, uint64_t *start, uint64_t *end)
+{
+	return bv_memory_any(disk) && find_stores(disk, start, *end, end);
+}
+
+static int flush_piece(struct bv_disk *disk, const char *call, uint64_t start,
+		       uint64_t end)
 {
 	struct bv_piece p;
-	int result = bv_piece_begin(&p, disk, call, fd, BV_OP_WRITE, start, end);
+	int result = bv_piece_begin(&p, disk, call, bv_memory_target(disk),
+				    BV_OP_WRITE, start, end);
 	uint64_t run_end;
 
 	end = bv_piece_clip(disk, end);
@@ -207,10 +245,10 @@ static int flush_piece(struct bv_disk *disk, const char *call, int fd,
 int bv_memory_flush(struct bv_disk *disk, const char *call, uint64_t start,
 		    uint64_t end)
 {
-	int fd = bv_memory_target(disk), result = 0, first = 0;
+	int result, first = 0;
 	uint64_t run_end;
 
-	if (!bv_memory_any(disk) || !bv_memory_stores(disk))
+	if (!bv_memory_any(disk) || !bv_memory_pin(disk, true))
 		return 0;
 	/* Whole words are compared, and pages written. */
 	start -= start % PAGE;
@@ -218,10 +256,11 @@ int bv_memory_flush(struct bv_disk *disk, const char *call, uint64_t start,
 		end += -end % PAGE;
 	for (end = bv_piece_clip(disk, end);
 	     bv_run_look(disk, true, &start, end, &run_end); start = run_end) {
-		result = flush_piece(disk, call, fd, start, run_end);
+		result = flush_piece(disk, call, start, run_end);
 		if (first == 0)
 			first = result;
 	}
+	bv_memory_leave(disk);
 	return first;
 }
 

@@ -27,6 +27,8 @@ struct bv_transfer {
 	size_t total;                /* bytes asked for, clamped */
 	bool fails;                  /* a report has the call fail, whatever
 	                                was done before */
+	bool doubtful;               /* the memory of mappings may not have
+	                                what the target has */
 	struct bv_hold position;     /* held when the position is used */
 	struct bv_hold range;
 	struct bv_late *late;        /* where the shadow's part is left to the

@@ -1,11 +1,13 @@
 /* view: see view.h. */
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <blkverify/own.h>
 #include <blkverify/policy.h>
 #include <blkverify/thread.h>
 
+#include "mappers.h"
 #include "proc.h"
 #include "view.h"
 
@@ -35,44 +37,21 @@ void bv_view_end_change(struct bv_hold *hold, raw_sigset mask)
 	raw_sigmask(mask);
 }
 
-/* ---- the list of those who have mappings ---- */
-
-/* Counted anew each time: one of them may have died in the middle of it. */
-static void count_mappers(struct bv_state *state)
-{
-	uint32_t count = 0;
-
-	for (unsigned i = 0; i < BV_MAPPERS; i++)
-		count += atomic_load(&state->mapper[i]) != 0;
-	if (count == 0)
-		atomic_store(&state->memory_inode, 0);
-	atomic_store(&state->mapped, count);
-}
-
-static void drop_mapper(struct bv_state *state, uint32_t pid)
-{
-	for (unsigned i = 0; i < BV_MAPPERS; i++)
-		if (atomic_load(&state->mapper[i]) == pid)
-			atomic_store(&state->mapper[i], 0);
-	count_mappers(state);
-}
+/* ---- who has mappings ---- */
 
 int bv_view_enlist(struct bv_disk *disk)
 {
-	struct bv_state *state = disk->state;
+	struct bv_view *view = bv_view_of(disk);
+	int result = atomic_load(&view->listed) ? 0 : bv_mappers_enlist(disk);
 
-	for (unsigned i = 0; i < BV_MAPPERS; i++)
-		if (atomic_load(&state->mapper[i]) == 0) {
-			atomic_store(&state->mapper[i], (uint32_t)bv_pid);
-			count_mappers(state);
-			return 0;
-		}
-	return -ENOMEM;
+	atomic_store(&view->listed, result == 0);
+	return result;
 }
 
 void bv_view_delist(struct bv_disk *disk)
 {
-	drop_mapper(disk->state, (uint32_t)bv_pid);
+	atomic_store(&bv_view_of(disk)->listed, false);
+	bv_mappers_delist(disk);
 }
 
 /* ---- the two files ---- */
@@ -84,22 +63,11 @@ static uint64_t inode_of(int fd)
 	return raw_fstat(fd, &st) < 0 ? 0 : st.st_ino;
 }
 
-/* The files of this process are those that all share. */
-static void publish(struct bv_state *state, const struct bv_view *view)
-{
-	struct stat st = { 0 };
-
-	raw_fstat(view->bytes_fd, &st);
-	atomic_store(&state->memory_device, st.st_dev);
-	atomic_store(&state->agreed_inode, inode_of(view->agreed_fd));
-	atomic_store(&state->memory_inode, st.st_ino);
-}
-
-int bv_view_open_again(unsigned pid, int fd, int flags)
+int bv_view_open_again(int fd, int flags)
 {
 	char path[PROC_ROOM];
 
-	proc_name(path, pid, "fd", (unsigned)fd);
+	proc_name(path, 0, "fd", (unsigned)fd);
 	return raw_openat(AT_FDCWD, path, flags | O_CLOEXEC | O_NOCTTY, 0);
 }
 
@@ -128,18 +96,15 @@ static void release_files(struct bv_view *view)
 
 static int adopt_files(struct bv_view *view, int bytes, int agreed)
 {
-	int results[3] = {
-		adopt(bv_view_open_again(0, bytes, O_RDONLY), &view->read_fd),
-		adopt(bytes, &view->bytes_fd),
-		adopt(agreed, &view->agreed_fd),
-	};
+	int again = bv_view_open_again(bytes, O_RDONLY);
+	int result = adopt(again, &view->read_fd);
+	int first = adopt(bytes, &view->bytes_fd);
+	int second = adopt(agreed, &view->agreed_fd);
 
-	for (unsigned i = 0; i < 3; i++)
-		if (results[i] < 0) {
-			release_files(view);
-			return results[i];
-		}
-	return 0;
+	result = result < 0 ? result : first < 0 ? first : second;
+	if (result < 0)
+		release_files(view);
+	return result;
 }
 
 static int make_file(const char *name)
@@ -150,80 +115,55 @@ static int make_file(const char *name)
 
 static int make_files(struct bv_disk *disk, struct bv_view *view)
 {
-	int result = adopt_files(view, make_file("blkverify-memory"),
-				 make_file("blkverify-agreed"));
+	int result = adopt_files(view, make_file(BV_MEMORY_NAME),
+				 make_file(BV_AGREED_NAME));
 
 	if (result == 0)
-		publish(disk->state, view);
+		result = raw_ftruncate(view->agreed_fd, sizeof(struct bv_filled));
+	if (result < 0)
+		release_files(view);
+	else
+		bv_mappers_publish(disk, view->bytes_fd, view->agreed_fd);
 	return result;
 }
 
-static bool is_file(const struct stat *st, const struct bv_state *state,
-		    uint64_t inode)
+static int take_files(struct bv_disk *disk, struct bv_view *view)
 {
-	return st->st_ino == inode && st->st_nlink == 0 &&
-	       st->st_dev == atomic_load(&state->memory_device);
+	int bytes, agreed, result = bv_mappers_take(disk, &bytes, &agreed);
+
+	return result < 0 ? result : adopt_files(view, bytes, agreed);
 }
 
-/* Those of process pid, wherever they are among its descriptors. -ESRCH: it
- * has none, and is not who was in the list. Opening one of another kind might
- * do something to it, so each is looked at first. */
-static int take_files(struct bv_disk *disk, struct bv_view *view, unsigned pid)
+/* What the program has stored behind the end, in its page, is not to become part
+ * of the file: so to what it is, and only then longer. */
+static void set_length(const struct bv_view *view, uint64_t from, uint64_t to)
 {
-	const struct bv_state *state = disk->state;
-	int bytes = -1, agreed = -1;
-
-	for (int fd = 4095; fd > 2 && (bytes < 0 || agreed < 0); fd--) {
-		char path[PROC_ROOM];
-		struct stat st;
-		int result;
-
-		proc_name(path, pid, "fd", (unsigned)fd);
-		result = raw_fstatat(AT_FDCWD, path, &st, 0);
-		/* Not allowed to look, which is not the same. */
-		if (result == -EACCES || result == -EPERM)
-			return result;
-		if (result < 0)
-			continue;
-		if (is_file(&st, state, atomic_load(&state->memory_inode)))
-			bytes = fd;
-		else if (is_file(&st, state, atomic_load(&state->agreed_inode)))
-			agreed = fd;
-	}
-	if (bytes < 0 || agreed < 0)
-		return -ESRCH;
-	return adopt_files(view, bv_view_open_again(pid, bytes, O_RDWR),
-			   bv_view_open_again(pid, agreed, O_RDWR));
+	if (from < to)
+		raw_ftruncate(view->bytes_fd, from);
+	raw_ftruncate(view->bytes_fd, to);
+	raw_ftruncate(view->agreed_fd, sizeof(struct bv_filled) + to);
 }
 
-static int take_from_any(struct bv_disk *disk, struct bv_view *view)
+void bv_view_resize(struct bv_disk *disk)
 {
-	int result = -ENOENT;
+	const struct bv_view *view = bv_view_of(disk);
+	uint64_t size = atomic_load(&disk->state->size);
+	uint64_t length = atomic_load(&view->filled->length);
 
-	for (unsigned i = 0; i < BV_MAPPERS; i++) {
-		uint32_t pid = atomic_load(&disk->state->mapper[i]);
-		int one = pid ? take_files(disk, view, pid) : -ESRCH;
-
-		if (one == 0)
-			return 0;
-		if (pid && one == -ESRCH)
-			drop_mapper(disk->state, pid);
-		else if (pid)
-			result = one;
-	}
-	return result;
+	/* Whoever looks must not see more than there is. */
+	if (size < length)
+		atomic_store(&view->filled->length, size);
+	if (size != length)
+		set_length(view, length, size);
+	atomic_store(&view->filled->length, size);
 }
 
-void bv_view_resize(struct bv_disk *disk, const struct bv_view *view)
+uint64_t bv_view_bytes(const struct bv_disk *disk)
 {
-	uint64_t size;
+	struct stat st = { 0 };
 
-	/* Somebody else may be about it, with another length. */
-	do {
-		size = atomic_load(&disk->state->size);
-		raw_ftruncate(view->bytes_fd, size);
-		raw_ftruncate(view->agreed_fd, sizeof(struct bv_filled) + size);
-	} while (atomic_load(&disk->state->size) != size);
+	raw_fstat(bv_view_of(disk)->bytes_fd, &st);
+	return (uint64_t)st.st_blocks * 512;
 }
 
 /* ---- views ---- */
@@ -240,26 +180,26 @@ static void *map_whole(int fd, uint64_t length)
 	return map;
 }
 
+/* Forgotten first: a child of a fork in between must not unmap what it has there
+ * by then. */
 static void unmap(struct bv_view *view)
 {
-	if (view->bytes)
-		raw_munmap(view->bytes, view->room);
-	if (view->filled)
-		raw_munmap(view->filled, sizeof(struct bv_filled) + view->room);
+	void *bytes = view->bytes, *filled = view->filled;
+
 	view->bytes = NULL;
 	view->filled = NULL;
+	if (bytes)
+		raw_munmap(bytes, view->room);
+	if (filled)
+		raw_munmap(filled, sizeof(struct bv_filled) + view->room);
 }
 
-static int map(struct bv_view *view, uint64_t size)
+static int map(struct bv_view *view, uint64_t room)
 {
-	const uint64_t least = (uint64_t)1 << 30;
-
-	/* Room to grow. */
-	view->room = (size > least / 2 ? 2 * size : least) &
-		     ~(uint64_t)(BV_CHUNK - 1);
-	view->bytes = map_whole(view->bytes_fd, view->room);
+	view->room = room;
+	view->bytes = map_whole(view->bytes_fd, room);
 	view->filled = map_whole(view->agreed_fd,
-				 sizeof(struct bv_filled) + view->room);
+				 sizeof(struct bv_filled) + room);
 	if (!view->bytes || !view->filled) {
 		unmap(view);
 		return -ENOMEM;
@@ -283,6 +223,7 @@ void bv_view_drop(struct bv_disk *disk)
 
 	close_door(view);
 	release_files(view);
+	atomic_store(&disk->looks, false);
 }
 
 static bool is_current(const struct bv_disk *disk, const struct bv_view *view)
@@ -293,33 +234,58 @@ static bool is_current(const struct bv_disk *disk, const struct bv_view *view)
 	       view->room >= atomic_load(&disk->state->size);
 }
 
+/* Room to grow; but past RLIMIT_FSIZE the second file would be a signal that
+ * ends the program. 0: there is not enough. */
+static uint64_t choose_room(uint64_t size)
+{
+	const uint64_t least = (uint64_t)1 << 30;
+	uint64_t room = size > least / 2 ? 2 * size : least;
+	struct rlimit limit = { 0, 0 };
+
+	if (raw_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0) == 0 &&
+	    limit.rlim_cur < sizeof(struct bv_filled) + room)
+		room = limit.rlim_cur < sizeof(struct bv_filled) ? 0 :
+		       limit.rlim_cur - sizeof(struct bv_filled);
+	room &= ~(uint64_t)(BV_CHUNK - 1);
+	return room < size ? 0 : room;
+}
+
 int bv_view_renew(struct bv_disk *disk, bool makes)
 {
 	struct bv_view *view = bv_view_of(disk);
 	uint64_t shared = atomic_load(&disk->state->memory_inode);
+	uint64_t room = choose_room(atomic_load(&disk->state->size));
 	int result = 0;
 
 	if (is_current(disk, view))
 		return 0;
+	/* A child of vfork has our memory, and descriptors of its own. */
+	if (raw_getpid() != bv_pid)
+		return -EPERM;
+	if (room == 0)
+		return -ENOMEM;
 	close_door(view);
 	if (shared == 0 || view->bytes_fd == 0 ||
 	    shared != inode_of(view->bytes_fd)) {
 		release_files(view);
-		result = shared ? take_from_any(disk, view) : -ENOENT;
+		result = shared ? take_files(disk, view) : -ENOENT;
 		/* Perhaps they are all dead. */
 		shared = atomic_load(&disk->state->memory_inode);
 		if (result < 0 && shared == 0 && makes)
 			result = make_files(disk, view);
 	}
 	if (result == 0)
-		result = map(view, atomic_load(&disk->state->size));
+		result = map(view, room);
 	if (result < 0) {
-		release_files(view);
+		/* What the program has mapped is handed on to others. */
+		if (!atomic_load(&view->listed))
+			release_files(view);
 		return result;
 	}
 	if (shared == 0)
-		bv_view_resize(disk, view);
+		bv_view_resize(disk);
 	atomic_store(&view->inode, atomic_load(&disk->state->memory_inode));
+	atomic_store(&disk->looks, true);
 	return 0;
 }
 
@@ -335,19 +301,38 @@ static bool renew_shared(struct bv_disk *disk)
 	return result == 0;
 }
 
+/* Nobody has the target mapped any more: the memory is free when nobody looks
+ * at it either. */
+static void look_away(struct bv_disk *disk)
+{
+	const struct bv_view *view = bv_view_of(disk);
+	struct bv_hold hold;
+	raw_sigset mask;
+
+	if (!atomic_load(&disk->looks) || atomic_load(&view->listed) ||
+	    raw_getpid() != bv_pid)
+		return;
+	mask = bv_view_begin_change(disk, &hold);
+	if (atomic_load(&disk->state->mapped) == 0 &&
+	    !atomic_load(&view->listed))
+		bv_view_drop(disk);
+	bv_view_end_change(&hold, mask);
+}
+
 const struct bv_view *bv_view_enter(struct bv_disk *disk, raw_sigset *mask)
 {
 	struct bv_view *view = bv_view_of(disk);
 
-	while (bv_memory_any(disk)) {
+	while (atomic_load(&disk->state->mapped) > 0) {
 		*mask = raw_block_signals();
 		atomic_fetch_add(&view->users, 1);
 		if (is_current(disk, view))
 			return view;
 		bv_view_leave(disk, *mask);
 		if (!renew_shared(disk))
-			break;
+			return NULL;
 	}
+	look_away(disk);
 	return NULL;
 }
 
@@ -357,21 +342,40 @@ void bv_view_leave(struct bv_disk *disk, raw_sigset mask)
 	raw_sigmask(mask);
 }
 
-/* The parent has gone on meanwhile, and may have left. */
-void bv_view_inherit(struct bv_disk *disk)
+void bv_view_step_out(struct bv_disk *disk)
 {
-	struct bv_state *state = disk->state;
+	struct bv_hold hold;
+	raw_sigset mask;
+
+	if (!atomic_load(&bv_view_of(disk)->listed))
+		return;
+	mask = bv_view_begin_change(disk, &hold);
+	bv_mappers_delist(disk);
+	bv_view_end_change(&hold, mask);
+}
+
+/* Our files are everybody's, if nobody has made others meanwhile. */
+void bv_view_come_back(struct bv_disk *disk)
+{
 	struct bv_view *view = bv_view_of(disk);
 	struct bv_hold hold;
 	raw_sigset mask;
 
-	/* Threads that are not here any more. */
-	atomic_store(&view->users, 0);
+	if (!atomic_exchange(&view->listed, false))
+		return;
 	mask = bv_view_begin_change(disk, &hold);
-	if (atomic_load(&state->memory_inode) == 0)
-		publish(state, view);
+	if (atomic_load(&disk->state->memory_inode) == 0)
+		bv_mappers_publish(disk, view->bytes_fd, view->agreed_fd);
 	if (bv_view_enlist(disk) < 0 ||
-	    atomic_load(&state->memory_inode) != inode_of(view->bytes_fd))
+	    atomic_load(&disk->state->memory_inode) != inode_of(view->bytes_fd))
 		bv_policy_apart(disk);
 	bv_view_end_change(&hold, mask);
+}
+
+/* The parent has gone on meanwhile, and may have left. */
+void bv_view_inherit(struct bv_disk *disk)
+{
+	/* Threads that are not here any more. */
+	atomic_store(&bv_view_of(disk)->users, 0);
+	bv_view_come_back(disk);
 }

@@ -18,9 +18,10 @@
 
 /* In front of the second memory file. */
 struct bv_filled {
-	_Atomic uint64_t count;      /* chunks that are filled */
+	_Atomic uint64_t length;     /* bytes of the target that can be touched:
+	                                behind it is SIGBUS, perhaps */
 	uint64_t spare[511];
-	_Atomic uint64_t bits[BV_MOST_CHUNKS / 64];
+	_Atomic uint64_t bits[BV_MOST_CHUNKS / 64];  /* 1: chunk is filled */
 };
 
 struct bv_view {
@@ -31,6 +32,7 @@ struct bv_view {
 	struct bv_filled *filled;
 	int bytes_fd, read_fd, agreed_fd;  /* own.h; 0: none */
 	_Atomic uint32_t users;      /* threads inside bv_view_enter */
+	atomic_bool listed;          /* this process has, or keeps, mappings */
 };
 
 /* The view on what is shared now, until bv_view_leave: nothing may be waited
@@ -48,17 +50,17 @@ static inline bool bv_view_has(const struct bv_view *view, uint64_t chunk)
 /* Without entering; for memory.c, which is inside or holds the change. */
 struct bv_view *bv_view_of(const struct bv_disk *disk);
 
-/* Opens /proc/PID/fd/FD (pid 0: this process) anew: a description of its own.
- * Returns the descriptor or a negative errno. */
-int bv_view_open_again(unsigned pid, int fd, int flags);
+/* Opens a file of this process's anew: a description of its own. Returns the
+ * descriptor or a negative errno. */
+int bv_view_open_again(int fd, int flags);
 
 /* Around every change of what follows, among all threads and processes of the
  * pair. Innermost of the holds; signals are blocked meanwhile. */
 raw_sigset bv_view_begin_change(struct bv_disk *disk, struct bv_hold *hold);
 void bv_view_end_change(struct bv_hold *hold, raw_sigset mask);
 
-/* This process comes into the list of those who have mappings, or leaves it.
- * Returns 0 or a negative errno. */
+/* This process comes into the list of those who have mappings (mappers.h), if it
+ * is not there, or leaves it. Returns 0 or a negative errno. */
 int bv_view_enlist(struct bv_disk *disk);
 void bv_view_delist(struct bv_disk *disk);
 
@@ -67,10 +69,18 @@ void bv_view_delist(struct bv_disk *disk);
 int bv_view_renew(struct bv_disk *disk, bool makes);
 void bv_view_drop(struct bv_disk *disk);
 
-/* Both files as long as the target. */
-void bv_view_resize(struct bv_disk *disk, const struct bv_view *view);
+/* Both files as long as the target. Within a change. */
+void bv_view_resize(struct bv_disk *disk);
 
-/* In the child after fork, which has inherited mappings. */
+/* Bytes of memory that the first file takes. */
+uint64_t bv_view_bytes(const struct bv_disk *disk);
+
+/* Out of the list for a while, if we are in it, with all that we have; and
+ * back. */
+void bv_view_step_out(struct bv_disk *disk);
+void bv_view_come_back(struct bv_disk *disk);
+
+/* In the child after fork, which has inherited what its parent had. */
 void bv_view_inherit(struct bv_disk *disk);
 
 #endif

@@ -95,6 +95,7 @@ static void resolve_order(struct bv_transfer *t, uint64_t offset, size_t put)
 	bv_unknown_add(disk, offset, offset + put, false);
 	bv_disk_adopt_length(disk);
 	do {
+		t->doubtful = true;
 		if (bv_fd_learn(t->request->fd) != disk ||
 		    bv_target.pread(t->request->fd, t->bytes, put,
 				    (off64_t)offset) != (ssize_t)put ||
@@ -169,6 +170,8 @@ static ssize_t write_pieces(struct bv_transfer *t)
 		if (put < 0)
 			return done && !t->fails ? (ssize_t)done : put;
 		bv_memory_wrote(t->disk, t->bytes, (size_t)put, offset);
+		/* A handler's bytes may have got there before ours. */
+		t->doubtful |= bv_inflight_disturbed(&t->range);
 		done += (size_t)put;
 		if ((size_t)put < n)
 			break;
@@ -229,6 +232,8 @@ static ssize_t write_range(struct bv_transfer *t)
 	result = write_pieces(t);
 	if (result >= 0)
 		bv_transfer_done(t->disk, true, (size_t)result);
+	t->doubtful |= result < 0 ? bv_policy_is_io_failure((int)-result) :
+				    (size_t)result < t->total;
 	bv_history_add(t->disk, BV_OP_WRITE, t->offset, t->total, result);
 	done = t->late ? t->late->done : 0;
 	if (t->late && !bv_transfer_end_late(t) && done > 0)
@@ -243,5 +248,9 @@ ssize_t bv_write(struct bv_disk *disk, const struct bv_request *request)
 
 	if (result == 0)
 		result = write_range(&t);
-	return bv_transfer_end(&t, result);
+	result = bv_transfer_end(&t, result);
+	if (t.doubtful)
+		bv_memory_refresh(disk, request->call, request->fd, t.offset,
+				  t.offset + t.total, false);
+	return result;
 }

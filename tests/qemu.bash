@@ -105,6 +105,22 @@ wait_for_background() {
 	output=$(cat "$BATS_TEST_TMPDIR/background.out")
 }
 
+# hold CMD...: beside the test, from its word "ready" on until let_go gives it a byte; PID
+hold() {
+	rm -f "$BATS_TEST_TMPDIR/go"
+	: >"$BATS_TEST_TMPDIR/background.out"
+	mkfifo "$BATS_TEST_TMPDIR/go"
+	"$@" <>"$BATS_TEST_TMPDIR/go" >"$BATS_TEST_TMPDIR/background.out" 2>&1 3>&- &
+	PID=$!
+	DAEMONS+=("$PID")
+	until_true 10 background_says ready
+}
+
+let_go() {
+	echo 1<>"$BATS_TEST_TMPDIR/go"
+	wait_for_background
+}
+
 # end_process PID: asks, then insists
 end_process() {
 	kill "$1" 2>/dev/null || return 0

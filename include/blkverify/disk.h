@@ -41,6 +41,7 @@ struct bv_disk {
 	bool shadow_writable;
 	atomic_bool replaced;        /* said once: the path names another file */
 	atomic_bool opened;          /* this process did I/O on the target */
+	atomic_bool looks;           /* it has a view of the target's memory */
 
 	struct bv_state *state;
 	struct bv_counters count;

@@ -20,6 +20,10 @@
  * negative errno with fd closed and *slot -1. Not thread-safe: start only. */
 int bv_own_adopt(int fd, int *slot);
 
+/* Owns fd where it is, in the program's way: for one that must not be closed.
+ * Returns 0, or a negative errno with nothing done. Otherwise as the next. */
+int bv_own_keep(int fd, int *slot);
+
 /* Owns a copy of fd, whose number it leaves alone, from now until
  * bv_own_release. As above, but thread-safe, at any time: signals are blocked
  * meanwhile. Closing a copy of a file drops the process's POSIX locks on it. */

@@ -65,6 +65,7 @@ struct open_how;
 #define UNDECLARED___pread64_chk ~, 1
 #define UNDECLARED___write ~, 1
 #define UNDECLARED___munmap ~, 1
+#define UNDECLARED___mprotect ~, 1
 #define UNDECLARED___pwrite64 ~, 1
 #define UNDECLARED___libc_pwrite ~, 1
 #define UNDECLARED___open ~, 1

@@ -43,6 +43,7 @@
 #include <blkverify/inflight.h>
 #include <blkverify/late.h>
 #include <blkverify/log.h>
+#include <blkverify/memory.h>
 #include <blkverify/own.h>
 #include <blkverify/policy.h>
 #include <blkverify/state.h>
@@ -431,6 +432,8 @@ static inline pid_t pair_fork(void)
 	bv_thread_forked();
 	bv_policy_forked();
 	bv_late_forked();
+	bv_own_forked();
+	bv_memory_forked();
 	/* cmocka's handlers would report for a runner that is not here. */
 	signal(SIGSEGV, SIG_DFL);
 	signal(SIGBUS, SIG_DFL);
