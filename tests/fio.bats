@@ -103,12 +103,9 @@ assert_stopped() {
 
 # passes OPTION...: what the jobs wrote they read back
 passes() {
-	local at_least=$((4 * PART))
-	# a mapping is verified by pages, when they come and when they go
-	[[ $* != *=mmap* ]] || at_least=1
 	fio_on_target "$@" --rw=randwrite --verify=crc32c "${JOBS[@]}"
 	assert_passed "${NAMES[@]}"
-	[ "$(sum read_bytes)" -ge $at_least ] && [ "$(sum write_bytes)" -ge $at_least ] || fail_with "little was verified"
+	[ "$(sum read_bytes)" -ge $((4 * PART)) ] && [ "$(sum write_bytes)" -ge $((4 * PART)) ] || fail_with "little was verified"
 	assert_same_contents
 }
 
@@ -123,29 +120,39 @@ finds() {
 		fail_with "not each of them, or not only them"
 }
 
-# stops OPTION...: one wrong byte stops the job that reads it and no other, unless that is a thread
+# stops JOB OFFSET OPTION...: one wrong byte stops the job that reads it and no other, unless that is a thread
 stops() {
-	local at=${PLACES[8]} job
+	local reader=$1 at=$2 job
+	shift 2
 	damage_shadow "$at"
 	fio_on_target "$@" --rw=randread "${JOBS[@]}"
 	assert_stopped "$at"
-	grep -q "^fio: pid=.*, got signal=6" <<<"$output" || fail_with "a process of its own is not all of fio"
-	for job in process thread direct-thread; do
-		grep -q "^$job: .* err= 0" <<<"$output" || fail_with "job $job did not end well"
+	damage_shadow "$at"
+	if [[ $reader == *thread ]]; then assert_status 134 && return; fi
+	[[ $output == *"got signal=6"* ]] || fail_with "a process of its own is not all of fio"
+	for job in "${NAMES[@]}"; do
+		[ "$job" = "$reader" ] || grep -q "^$job: .* err= 0" <<<"$output" || fail_with "job $job did not end well"
 	done
-	damage_shadow "$at"
-	at=${PLACES[4]}
-	damage_shadow "$at"
-	fio_on_target "$@" --rw=randread "${JOBS[@]}"
-	assert_stopped "$at"
-	assert_status 134
-	damage_shadow "$at"
 }
 
 is_verified() {
 	passes "$@"
 	finds "$@"
-	stops "$@"
+	stops direct-process "${PLACES[8]}" "$@"
+	stops thread "${PLACES[4]}" "$@"
+}
+
+# in turns, all over the target: this engine of fio 3.33 maps the beginning of a file whatever --offset says
+is_verified_mmap() {
+	local name
+	for name in "${NAMES[@]}"; do
+		local NAMES=("$name") JOBS=("--size=$((4 * PART))" "--name=$name")
+		[[ $name != *thread ]] || JOBS+=(--thread)
+		[[ $name != direct-* ]] || JOBS+=(--direct=1)
+		passes "$@"
+		finds "$@"
+		stops "$name" "${PLACES[4]}" "$@"
+	done
 }
 
 # one line, which names the call; fio fails; nothing was read or changed
@@ -169,6 +176,7 @@ is_refused() {
 # engine_is NAME
 engine_is() {
 	row "$1"
+	if [ "$1" = mmap ] && [ "$RESULT" = verified ]; then RESULT=verified_mmap; fi
 	"is_$RESULT" "${ENGINE[@]}"
 }
 
