@@ -18,10 +18,10 @@ ROWS=(
 	"libaio-1       verified  --ioengine=libaio --iodepth=1"
 	"libaio-32      verified  --ioengine=libaio --iodepth=32"
 	"libaio-reap    verified  --ioengine=libaio --iodepth=32 --userspace_reap"
-	"libaio-batch   verified  --ioengine=libaio --iodepth=32 --iodepth_batch=8 --bsrange=4k-64k"
+	"libaio-batch   verified  --ioengine=libaio --iodepth=32 --iodepth_batch=8 --bsrange=512-64k"
 	"uring-1        refused   --ioengine=io_uring --iodepth=1"
 	"uring-32       refused   --ioengine=io_uring --iodepth=32"
-	"uring-batch    refused   --ioengine=io_uring --iodepth=32 --iodepth_batch=8 --bsrange=4k-64k"
+	"uring-batch    refused   --ioengine=io_uring --iodepth=32 --iodepth_batch=8 --bsrange=512-64k"
 	"uring-buffers  refused   --ioengine=io_uring --iodepth=32 --fixedbufs"
 	"uring-files    refused   --ioengine=io_uring --iodepth=32 --registerfiles"
 	"uring-poll-1   refused   --ioengine=io_uring --iodepth=1 --sqthread_poll"
@@ -175,6 +175,8 @@ is_refused() {
 
 # engine_is NAME
 engine_is() {
+	# what a row that failed left behind is not the next one's
+	make_pair $((4 * PART))
 	row "$1"
 	if [ "$1" = mmap ] && [ "$RESULT" = verified ]; then RESULT=verified_mmap; fi
 	"is_$RESULT" "${ENGINE[@]}"
