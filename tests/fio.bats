@@ -12,21 +12,21 @@ ROWS=(
 	"pvsync         verified  --ioengine=pvsync"
 	"pvsync2        verified  --ioengine=pvsync2"
 	"splice         verified  --ioengine=splice"
-	"mmap           refused   --ioengine=mmap"
+	"mmap           verified  --ioengine=mmap"
 	"posixaio-1     verified  --ioengine=posixaio --iodepth=1"
 	"posixaio-32    verified  --ioengine=posixaio --iodepth=32"
 	"libaio-1       verified  --ioengine=libaio --iodepth=1"
 	"libaio-32      verified  --ioengine=libaio --iodepth=32"
 	"libaio-reap    verified  --ioengine=libaio --iodepth=32 --userspace_reap"
 	"libaio-batch   verified  --ioengine=libaio --iodepth=32 --iodepth_batch=8 --bsrange=512-64k"
-	"uring-1        refused   --ioengine=io_uring --iodepth=1"
-	"uring-32       refused   --ioengine=io_uring --iodepth=32"
-	"uring-batch    refused   --ioengine=io_uring --iodepth=32 --iodepth_batch=8 --bsrange=512-64k"
-	"uring-buffers  refused   --ioengine=io_uring --iodepth=32 --fixedbufs"
-	"uring-files    refused   --ioengine=io_uring --iodepth=32 --registerfiles"
-	"uring-poll-1   refused   --ioengine=io_uring --iodepth=1 --sqthread_poll"
-	"uring-poll-32  refused   --ioengine=io_uring --iodepth=32 --sqthread_poll"
-	"uring-all      refused   --ioengine=io_uring --iodepth=32 --fixedbufs --registerfiles --sqthread_poll"
+	"uring-1        verified  --ioengine=io_uring --iodepth=1"
+	"uring-32       verified  --ioengine=io_uring --iodepth=32"
+	"uring-batch    verified  --ioengine=io_uring --iodepth=32 --iodepth_batch=8 --bsrange=512-64k"
+	"uring-buffers  verified  --ioengine=io_uring --iodepth=32 --fixedbufs"
+	"uring-files    verified  --ioengine=io_uring --iodepth=32 --registerfiles"
+	"uring-poll-1   verified  --ioengine=io_uring --iodepth=1 --sqthread_poll"
+	"uring-poll-32  verified  --ioengine=io_uring --iodepth=32 --sqthread_poll"
+	"uring-all      verified  --ioengine=io_uring --iodepth=32 --fixedbufs --registerfiles --sqthread_poll"
 )
 names() { printf '%s\n' "${ROWS[@]}" | cut -d ' ' -f 1; }
 
@@ -187,6 +187,11 @@ engine_is() {
 	for_each "$(names)" engine_is
 }
 
+@test "an engine that cannot be verified is refused" {
+	export BLKVERIFY_MMAP=refuse
+	is_refused --ioengine=mmap
+}
+
 # ---- jobs in each other's way ----
 
 # two fios at once, each with two jobs, all over the same megabyte
@@ -200,8 +205,7 @@ crowd() {
 # crowd_passes NAME
 crowd_passes() {
 	row "$1"
-	# several processes' mappings of a target are not one memory
-	[ "$RESULT" = verified ] && [ "$1" != mmap ] || return 0
+	[ "$RESULT" = verified ] || return 0
 	crowd "${ENGINE[@]}" --direct=1 --rw=randrw --norandommap --loops=4
 	assert_passed process thread
 	wait_for_background
