@@ -211,7 +211,7 @@ ring_as_native() {
 	case $2 in
 	write) assert_stat write_bytes $LENGTH ;;
 	child*) [[ $output == *"read_bytes=$LENGTH"* ]] ;;
-	side_by_side) assert_stat reads 600 ;;
+	side_by_side) assert_stat reads 3000 ;;
 	masked) assert_stat reads 3 ;;
 	sqe128) assert_stat reads 2 ;;
 	*) assert_stat read_bytes $LENGTH ;;

@@ -526,7 +526,7 @@ static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
 static atomic_int taken;
 static void *submits_many(void *failed)
 {
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < 1000; i++) {
 		int res;
 
 		pthread_mutex_lock(&order);
@@ -559,7 +559,7 @@ static int way_side_by_side(void)
 		pthread_join(thread[i], &one);
 		failed = one ? one : failed;
 	}
-	for (int res; taken < 600 && !failed;)
+	for (int res; taken < 3000 && !failed;)
 		if (take(&ours, &res))
 			taken++;
 		else
