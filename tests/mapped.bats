@@ -22,6 +22,8 @@ endures() {
 @test "processes with threads, each on its own" { endures -p 2 -t 3 -f; }
 @test "signal handlers that read and write meanwhile" { endures -t 3 -h; }
 
+@test "children begun while threads map and store" { endures -t 3 -k; }
+
 @test "twin: writes that are lost do not go unseen" {
 	FAULT_SKIP=100 run shim_with lose timeout -s KILL 60 mapstress -s 5 "$TARGET"
 	[ "$status" != 0 ]

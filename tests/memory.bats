@@ -38,6 +38,15 @@ under_valgrind() {
 	assert_clean
 }
 
+@test "valgrind finds nothing in mappings" {
+	under_valgrind maps read_back "$TARGET"
+	assert_clean
+	! grep -q '^==' <<<"$output" || fail_with "valgrind complains"
+	under_valgrind mapfork related "$TARGET"
+	assert_clean
+	assert_same_contents
+}
+
 @test "valgrind finds nothing while a mismatch is reported" {
 	damage_shadow 70000
 	damage_shadow 90000

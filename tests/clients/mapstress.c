@@ -4,6 +4,7 @@
  *   -f    the processes are no children of one that has it mapped: each opens and maps on its own
  *   -h    a signal handler reads and writes a byte of its thread's all the while, and interrupts mapping and writing
  *         back alone, no other reads and writes
+ *   -k    children are begun all the while, which map, read, write back and end
  * What a worker stored or wrote last must be what it loads and reads, also after all are done. Makes FILE.expected, which
  * FILE must be equal to in the end. Says how many operations it did; status 1 when something was not as it should be.
  * build: -pthread */
@@ -17,7 +18,7 @@
 
 enum { MOST = 64 };
 
-static struct { int processes, threads, seconds, apart, signals; uint64_t seed; } options = { 1, 4, 5, 0, 0, 1 };
+static struct { int processes, threads, seconds, apart, signals, children; uint64_t seed; } options = { 1, 4, 5, 0, 0, 0, 1 };
 static struct { atomic_long operations, failures; atomic_int done; } *total;
 static atomic_int over;
 static int workers;
@@ -234,6 +235,31 @@ static void *work(void *argument)
 	return NULL;
 }
 
+/* begun whatever the threads are doing */
+static void begin_child(void)
+{
+	pid_t pid = fork();
+	char *p, bytes[300];
+	int status;
+
+	if (pid < 0)
+		failed("fork");
+	if (pid == 0) {
+		/* what hangs is ended, and seen */
+		alarm(20);
+		signal(SIGALRM, SIG_DFL);
+		sigprocmask(SIG_SETMASK, &(sigset_t){ 0 }, NULL);
+		p = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+		_exit(p == MAP_FAILED || pread(fd, bytes, sizeof bytes, 5000) != (ssize_t)sizeof bytes || fsync(fd) ||
+			munmap(p, size));
+	}
+	if (pid > 0 && (waitpid(pid, &status, 0) != pid || status)) {
+		fprintf(stderr, "mapstress: a child ended with status %x\n", status);
+		atomic_fetch_add(&total->failures, 1);
+		atomic_store(&over, 1);
+	}
+}
+
 static void finish(struct worker *w, int expected)
 {
 	unsigned char *bytes = malloc(size);
@@ -268,6 +294,8 @@ static void process(int number, int expected)
 		nanosleep(&tick, NULL);
 		for (int i = 0; options.signals && i < options.threads; i++)
 			pthread_kill(list[i].thread, SIGALRM);
+		if (options.children)
+			begin_child();
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (now.tv_sec - end.tv_sec < options.seconds && !atomic_load(&over));
 	atomic_store(&over, 1);
@@ -285,7 +313,7 @@ int main(int argc, char **argv)
 	sigset_t alarm;
 	struct stat st;
 
-	while ((option = getopt(argc, argv, "p:t:s:r:fh")) != -1)
+	while ((option = getopt(argc, argv, "p:t:s:r:fhk")) != -1)
 		switch (option) {
 		case 'p': options.processes = atoi(optarg); break;
 		case 't': options.threads = atoi(optarg); break;
@@ -293,6 +321,7 @@ int main(int argc, char **argv)
 		case 'r': options.seed = strtoul(optarg, NULL, 0); break;
 		case 'f': options.apart = 1; break;
 		case 'h': options.signals = 1; break;
+		case 'k': options.children = 1; break;
 		default: return 2;
 		}
 	path = argv[optind];
