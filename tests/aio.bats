@@ -92,6 +92,10 @@ slow_behaves() {
 	# the twin: what they wrote is held against the target
 	make_pair 1M
 	run shim timeout 60 aio_manner leaving "$TARGET"
+	# what was being written is unknown, which is said and learnt once
+	run shim timeout -s KILL 20 diskio open "$TARGET" r read 0 1048576
+	assert_status 0
+	lacks mismatch
 	damage_target 1048000
 	run shim timeout -s KILL 20 diskio open "$TARGET" r read 0 1048576
 	assert_mismatch read 2046 1048000
