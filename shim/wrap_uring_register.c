@@ -22,6 +22,16 @@ static struct bv_uring *known_of(const struct io_uring *ring)
 	return known == &unknown ? NULL : known;
 }
 
+/* Its system call is ours, if it is trapped, and must not come back here: the
+ * table of files is locked. */
+static const struct io_uring *enter_library(const struct io_uring *ring)
+{
+	const struct io_uring *outer = bv_uring_library;
+
+	bv_uring_library = ring;
+	return outer;
+}
+
 int op_uring_register_files(const char *call, struct io_uring *ring,
 			    const int *fds, unsigned count)
 {
@@ -68,13 +78,15 @@ int op_uring_register_files_update(const char *call, struct io_uring *ring,
 {
 	struct bv_uring *known = known_of(ring);
 	int result = bv_files_check(call, known, fds, count);
-
+	const struct io_uring *outer;
 	raw_sigset mask;
 
 	if (result < 0)
 		return result;
 	mask = bv_files_begin();
+	outer = enter_library(ring);
 	result = real_io_uring_register_files_update(ring, offset, fds, count);
+	bv_uring_library = outer;
 	if (result > 0 && known)
 		bv_files_update(known, offset, fds, (unsigned)result);
 	bv_files_end(mask);
@@ -87,14 +99,16 @@ int op_uring_register_files_update_tag(const char *call, struct io_uring *ring,
 {
 	struct bv_uring *known = known_of(ring);
 	int result = bv_files_check(call, known, fds, count);
-
+	const struct io_uring *outer;
 	raw_sigset mask;
 
 	if (result < 0)
 		return result;
 	mask = bv_files_begin();
+	outer = enter_library(ring);
 	result = real_io_uring_register_files_update_tag(ring, offset, fds,
 							 tags, count);
+	bv_uring_library = outer;
 	if (result > 0 && known)
 		bv_files_update(known, offset, fds, (unsigned)result);
 	bv_files_end(mask);
@@ -226,6 +240,10 @@ int bv_uring_register(const char *call, unsigned fd, unsigned code,
 	raw_sigset mask = 0;
 	int result = 0;
 
+	/* liburing's own, trapped: a wrapper has seen to it. */
+	if (bv_uring_library)
+		return (int)raw_call(SYS_io_uring_register, fd, code,
+				     (long)argument, count, 0, 0);
 	if (bv_disks > 0) {
 		read_filing(&f, code & ~REGISTER_USE_REGISTERED_RING, argument,
 			    count);
