@@ -208,6 +208,9 @@ static struct bv_late *wait_for_room(uint64_t length)
 
 /* ---- handing over ---- */
 
+/* The one that this thread is doing. */
+static __thread uint64_t mine;
+
 /* Each worker needs nothing but itself. */
 static void run(struct bv_job *job)
 {
@@ -216,7 +219,9 @@ static void run(struct bv_job *job)
 	if (atomic_load(&agent) == 0)
 		atomic_store(&agent, (uint32_t)bv_thread_tid());
 	bv_inflight_own(&l->range);
+	mine = atomic_load(&l->sequence);
 	l->finish(l);
+	mine = 0;
 	bv_inflight_drop(&l->range);
 	atomic_store(&l->sequence, 0);
 	give(l);
@@ -292,13 +297,14 @@ void bv_late_submit(struct bv_late *l, struct bv_hold *range)
 
 /* ---- barriers ---- */
 
-/* Is one of the first so many still under way? */
+/* Is one of the first so many still under way? Not the one that found a wrong
+ * byte, and sent the signal whose handler now ends the process. */
 static bool any_of(uint64_t goal)
 {
 	for (unsigned i = 0; i < MOST; i++) {
 		uint64_t sequence = atomic_load(&late[i].sequence);
 
-		if (sequence != 0 && sequence <= goal)
+		if (sequence != 0 && sequence <= goal && sequence != mine)
 			return true;
 	}
 	return false;
