@@ -407,6 +407,11 @@ void bv_inflight_own(struct bv_hold *hold)
 	atomic_store(&slot_of(hold)->owner, self());
 }
 
+bool bv_inflight_is_disturbed(const struct bv_hold *hold)
+{
+	return hold->slot >= 0 && atomic_load(&slot_of(hold)->disturbed);
+}
+
 bool bv_inflight_disturbed(struct bv_hold *hold)
 {
 	return hold->slot >= 0 &&

@@ -171,7 +171,7 @@ static ssize_t write_pieces(struct bv_transfer *t)
 			return done && !t->fails ? (ssize_t)done : put;
 		bv_memory_wrote(t->disk, t->bytes, (size_t)put, offset);
 		/* A handler's bytes may have got there before ours. */
-		t->doubtful |= bv_inflight_disturbed(&t->range);
+		t->doubtful |= bv_inflight_is_disturbed(&t->range);
 		done += (size_t)put;
 		if ((size_t)put < n)
 			break;

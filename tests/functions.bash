@@ -12,14 +12,6 @@ export LC_ALL=C
 : "${BLK_LIB:?is not set: make check sets it}" "${BLK_SNIPPETS:?is not set: make check sets it}"
 : "${BLK_SRCDIR:=${BATS_TEST_DIRNAME%/tests}}"
 PATH="$BLK_SNIPPETS:$PATH"
-# the same suites once more, in the other mode; see Makefile.am
-BLK_MODE=
-case $BATS_TEST_DIRNAME in
-*/pool)
-	BLK_MODE=pool
-	BLK_LIB=$BLK_BUILDDIR/late/libblkverify.so
-	;;
-esac
 # what the caller's shell may hold would change every test
 unset LD_PRELOAD "${!BLKVERIFY_@}"
 # expected crashes leave no core files behind
@@ -82,7 +74,7 @@ attach_loop() {
 # shim CMD...: runs CMD under the shim with TARGET and SHADOW. BLKVERIFY_TARGET, BLKVERIFY_SHADOW set by the test win.
 shim() {
 	env LD_PRELOAD="$BLK_LIB" BLKVERIFY_TARGET="${BLKVERIFY_TARGET-$TARGET}" \
-		BLKVERIFY_SHADOW="${BLKVERIFY_SHADOW-$SHADOW}" ${BLK_MODE:+BLKVERIFY_MODE=$BLK_MODE} "$@"
+		BLKVERIFY_SHADOW="${BLKVERIFY_SHADOW-$SHADOW}" "$@"
 }
 
 # need_client NAME: skips where that client was not built (no libaio, no liburing).

@@ -147,6 +147,13 @@ stopped() { [ "$(sed 's/.*) \(.\).*/\1/' "/proc/$1/stat" 2>/dev/null)" = T ]; }
 	[[ $output != *after* ]]
 }
 
+@test "abort: before the program sees a byte" {
+	damage_shadow 600
+	run shim diskio open "$TARGET" r read 0 512 say before read 512 512 say after
+	assert_mismatch read 1 600
+	[[ $output == *before* && $output != *after* && $(grep -c '^read = ' <<<"$output") = 1 ]]
+}
+
 @test "abort is not to be caught" {
 	damage_shadow 600
 	# bash ignores the signal for its child, and a handler may swallow it

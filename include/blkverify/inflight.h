@@ -81,6 +81,9 @@ void bv_inflight_own(struct bv_hold *hold);
  * had it? Reading clears it. */
 bool bv_inflight_disturbed(struct bv_hold *hold);
 
+/* The same, and leaves it as it is. */
+bool bv_inflight_is_disturbed(const struct bv_hold *hold);
+
 /* The calling thread left its operations without finishing them, by a
  * longjmp out of a signal handler: what they were changing is unknown, and
  * their slots are free. */
