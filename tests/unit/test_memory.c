@@ -457,6 +457,67 @@ static void test_writes_are_followed(void **state)
 	assert_int_equal(unmap(p, BV_CHUNK, BV_CHUNK), 0);
 }
 
+/* The kernel has taken some of it, and failed. */
+static void test_torn_writes_are_followed(void **state)
+{
+	unsigned char *p = map(0, ALL);
+
+	(void)state;
+	pair_policy(BV_MISMATCH_ABORT, BV_ERROR_PASS, BV_UNVERIFIED_REFUSE);
+	p[5] = 'x';
+	pair_hook.pwrite = failing_pwrite;
+	assert_int_equal(pair_write_pattern(4096, 8192, 1), -EIO);
+	assert_true(pair_is_pattern(p + 8192, 2048, 8192, 1));
+	assert_true(pair_is_pattern(p + 10240, 2048, 10240, 0));
+	assert_int_equal(p[5], 'x');
+	assert_int_equal(flush(0, UINT64_MAX), 0);
+	assert_true(pair_read_all());
+	assert_true(pair_same());
+}
+
+/* A signal handler inside the call that writes. */
+static bool handler_first;
+
+static ssize_t interrupted_pwrite(int fd, const void *from, size_t n,
+				  off64_t offset)
+{
+	ssize_t put = 0;
+
+	if (pair_hook.calls++ > 0)
+		return pwrite64(fd, from, n, offset);
+	if (!handler_first)
+		put = pwrite64(fd, from, n, offset);
+	CHECK(pair_write("handler", 7, 8200) == 7);
+	return handler_first ? pwrite64(fd, from, n, offset) : put;
+}
+
+static void check_handler(bool first)
+{
+	unsigned char *p = map(0, ALL);
+
+	handler_first = first;
+	pair_hook.pwrite = interrupted_pwrite;
+	assert_int_equal(pair_write_pattern(100, 8192, 1), 100);
+	pair_get(pair.target, bytes, LENGTH, 0);
+	assert_memory_equal(p, bytes, LENGTH);
+	assert_int_equal(memcmp(p + 8200, "handler", 7) == 0, !first);
+	assert_true(pair_read_all());
+	assert_true(pair_same());
+	assert_int_equal(pair_said("blkverify"), 0);
+}
+
+static void test_a_handler_writes_before(void **state)
+{
+	(void)state;
+	check_handler(true);
+}
+
+static void test_a_handler_writes_after(void **state)
+{
+	(void)state;
+	check_handler(false);
+}
+
 static void test_zeros_are_followed(void **state)
 {
 	unsigned char *p = map(0, ALL);
@@ -592,6 +653,9 @@ int main(void)
 		TEST(test_stored_back_while_written_back),
 		TEST(test_threads_store_and_write),
 		TEST(test_writes_are_followed),
+		TEST(test_torn_writes_are_followed),
+		TEST(test_a_handler_writes_before),
+		TEST(test_a_handler_writes_after),
 		TEST(test_zeros_are_followed),
 		TEST(test_discards_are_followed),
 		TEST(test_lengths_are_followed),
