@@ -9,6 +9,12 @@
 
 #define PAGE 4096u
 
+/* What is merged is whole words, and what is written is pages. */
+static uint64_t whole_pages(uint64_t end)
+{
+	return end < UINT64_MAX - PAGE ? end + -end % PAGE : end;
+}
+
 void bv_memory_overlay(struct bv_disk *disk, void *bytes, size_t n,
 		       uint64_t offset)
 {
@@ -56,12 +62,16 @@ void bv_piece_merge(struct bv_piece *p, const struct bv_view *view, size_t n,
 		    uint64_t start, const unsigned char *was)
 {
 	unsigned char *bytes = p->t.bytes + (start - p->t.offset);
-	uint64_t end = bv_piece_clip_view(p->t.disk, view, start + n);
+	uint64_t last = bv_piece_clip_view(p->t.disk, view, UINT64_MAX);
+	uint64_t end = start + n < last ? start + n : last;
 
 	n = end > start ? end - start : 0;
 	if (!was)
 		was = view->agreed + start;
-	/* Past the end of the file its last page is zero, on both sides. */
+	/* The rest of a word is the next one's to merge, and past the end of
+	 * the file zero on both sides. */
+	if (end < last)
+		n -= n % 8;
 	for (size_t i = n; i % 8; i++)
 		bytes[i] = 0;
 	for (size_t i = 0; i < n; i += 8) {
@@ -112,7 +122,7 @@ void bv_memory_refresh(struct bv_disk *disk, const char *call, int fd,
 	pinned = bv_memory_pin(disk, false);
 	if (pinned)
 		fd = bv_memory_target(disk);
-	stop = fd < 0 ? 0 : bv_piece_clip(disk, end);
+	stop = fd < 0 ? 0 : bv_piece_clip(disk, whole_pages(end));
 	for (; bv_run_look(disk, true, &at, stop, &run_end); at = run_end) {
 		struct bv_piece p;
 		ssize_t got = bv_piece_begin(&p, disk, call, fd, BV_OP_READ, at,
@@ -250,11 +260,8 @@ int bv_memory_flush(struct bv_disk *disk, const char *call, uint64_t start,
 
 	if (!bv_memory_any(disk) || !bv_memory_pin(disk, true))
 		return 0;
-	/* Whole words are compared, and pages written. */
 	start -= start % PAGE;
-	if (end < UINT64_MAX - PAGE)
-		end += -end % PAGE;
-	for (end = bv_piece_clip(disk, end);
+	for (end = bv_piece_clip(disk, whole_pages(end));
 	     bv_run_look(disk, true, &start, end, &run_end); start = run_end) {
 		result = flush_piece(disk, call, start, run_end);
 		if (first == 0)

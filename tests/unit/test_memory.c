@@ -300,7 +300,7 @@ static void test_flush_fails(void **state)
 
 static ssize_t short_pwrite(int fd, const void *from, size_t n, off64_t offset)
 {
-	return pwrite64(fd, from, n > 512 ? 512 : n, offset);
+	return pwrite64(fd, from, n > 777 ? 777 : n, offset);
 }
 
 static void test_flush_is_short(void **state)
