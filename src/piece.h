@@ -27,7 +27,8 @@ void bv_piece_end(struct bv_piece *p);
  * on with the memory from now on; what the program has stored stays. was: bytes
  * of the memory that they were made of; one that was stored to since is not
  * theirs, even if it is back to what it was before both. NULL: the agreed ones.
- * stores.c has it. */
+ * start begins a word; what is not a whole one is left out, unless the target
+ * ends there. stores.c has it. */
 void bv_piece_merge(struct bv_piece *p, const struct bv_view *view, size_t n,
 		    uint64_t start, const unsigned char *was);
 
