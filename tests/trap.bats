@@ -22,10 +22,10 @@ as_native() {
 	shift
 	file=$BATS_TEST_TMPDIR/other
 	cp "$TARGET" "$file"
-	run timeout 60 "${@/#@FILE@/$file}"
+	run timeout --kill-after=5 60 "${@/#@FILE@/$file}"
 	skip_if_absent
 	native=$output NATIVE_STATUS=$status
-	BLKVERIFY_STATS=1 run "$runner" timeout 60 "${@/#@FILE@/$TARGET}"
+	BLKVERIFY_STATS=1 run "$runner" timeout --kill-after=5 60 "${@/#@FILE@/$TARGET}"
 	assert_silent "$NATIVE_STATUS" || return
 	[ "$(grep -v '^blkverify: ' <<<"$output")" = "$native" ] || fail_with "without the shim:" "$native" || return
 	[[ $output != *"unverified="[1-9]* ]] || fail_with "unverified" || return
@@ -147,7 +147,7 @@ way_unnoticed() {
 way_stops() {
 	make_pair 64K
 	damage_shadow 20000
-	run trapped_shim timeout 60 trapped "$1" "$TARGET"
+	run trapped_shim timeout --kill-after=5 60 trapped "$1" "$TARGET"
 	assert_first_line "^blkverify: read .* contents mismatch in sector 39 at offset 20000$"
 	[ "$status" != 0 ] || [[ $output == *"child: 86"* ]] || fail_with "went on"
 }
@@ -230,7 +230,7 @@ ring_as_native() {
 ring_stops() {
 	make_pair 64K
 	"$2" $BAD
-	run "$1" timeout 60 uring_raw "$3" "$TARGET" $AT $LENGTH 0
+	run "$1" timeout --kill-after=5 60 uring_raw "$3" "$TARGET" $AT $LENGTH 0
 	[ "$status" = 134 ] || fail_with "expected status 134"
 	assert_first_line "^blkverify: read .* contents mismatch in sector 9 at offset $BAD\$"
 	[[ $output != *digest* ]]
