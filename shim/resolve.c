@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "resolve.h"
+#include "stacked.h"
 #include "start.h"
+#include "wrap_dl.h"
 
 enum need { REQ, OPT, LATE };
 
@@ -60,7 +62,7 @@ static void *find_next(const char *name)
 
 	if (!strncmp(name, "posix_spawn", 11))
 		found = dlvsym(RTLD_NEXT, name, "GLIBC_2.15");
-	return found ? found : dlsym(RTLD_NEXT, name);
+	return found ? found : bv_real_dlsym(RTLD_NEXT, name);
 }
 
 /* A second copy of us further down would make a circle. */
@@ -96,7 +98,7 @@ static void *find_late(const char *name)
 	static const char *const libraries[] = {
 		"liburing.so.2", "libaio.so.1", "libaio.so.1t64",
 	};
-	void *found = dlsym(RTLD_NEXT, name);
+	void *found = bv_real_dlsym(RTLD_NEXT, name);
 
 	for (size_t i = 0; !found && i < sizeof(libraries) / sizeof(*libraries);
 	     i++) {
@@ -104,7 +106,7 @@ static void *find_late(const char *name)
 
 		if (!library)
 			continue;
-		found = dlsym(library, name);
+		found = bv_real_dlsym(library, name);
 		dlclose(library);
 	}
 	return found;
@@ -121,4 +123,25 @@ bool bv_resolve(enum bv_symbol symbol)
 					       find_next(row->name)))
 		*row->real = row->absent;
 	return !was_started && bv_has_started();
+}
+
+void *bv_resolve_ours(const char *name, void *found)
+{
+	const struct row *match = NULL;
+
+	for (size_t i = 0; i < BV_SYMBOLS; i++) {
+		const struct row *row = &rows[i];
+
+		if (row->need == LATE && *row->real == row->boot &&
+		    !strcmp(row->name, name))
+			bind_row(row, found);
+		if (*row->real != found)
+			continue;
+		match = row;
+		/* One function may have several names. */
+		if (!strcmp(row->name, name))
+			break;
+	}
+	return match && (match->need == LATE || bv_stacked_is_libc(found)) ?
+		       match->ours : found;
 }

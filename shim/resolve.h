@@ -21,4 +21,10 @@ void bv_resolve_optional(void);
  * started: then the wrapper took a target for any other file. */
 bool bv_resolve(enum bv_symbol symbol);
 
+/* What a program is to find that looked for name in a library and found that:
+ * our function, where it replaces just this one of libc, libaio or liburing.
+ * A function that another preloaded library has put in between stays: it may
+ * be that one which asks. */
+void *bv_resolve_ours(const char *name, void *found);
+
 #endif

@@ -79,7 +79,7 @@ static off64_t guarded_lseek(int fd, off64_t offset, int whence)
 	return result;
 }
 
-static bool is_libc(const void *function)
+bool bv_stacked_is_libc(const void *function)
 {
 	Dl_info theirs, libc;
 
@@ -92,13 +92,13 @@ void bv_stacked_guard(struct bv_target_io *io, const void *const *others,
 		      size_t count)
 {
 	next = *io;
-	interposed = !is_libc((const void *)io->pread) ||
-		     !is_libc((const void *)io->pwrite) ||
-		     !is_libc((const void *)io->preadv2) ||
-		     !is_libc((const void *)io->pwritev2) ||
-		     !is_libc((const void *)io->lseek);
+	interposed = !bv_stacked_is_libc((const void *)io->pread) ||
+		     !bv_stacked_is_libc((const void *)io->pwrite) ||
+		     !bv_stacked_is_libc((const void *)io->preadv2) ||
+		     !bv_stacked_is_libc((const void *)io->pwritev2) ||
+		     !bv_stacked_is_libc((const void *)io->lseek);
 	for (size_t i = 0; i < count; i++)
-		interposed |= !is_libc(others[i]);
+		interposed |= !bv_stacked_is_libc(others[i]);
 	if (interposed)
 		*io = (struct bv_target_io){
 			.pread = guarded_pread, .pwrite = guarded_pwrite,

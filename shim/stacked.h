@@ -9,6 +9,7 @@
 #ifndef BV_STACKED_H
 #define BV_STACKED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,9 @@
  * not libc's. Start only. */
 void bv_stacked_guard(struct bv_target_io *io, const void *const *others,
 		      size_t count);
+
+/* Is this function libc's, and not another library's of that name? */
+bool bv_stacked_is_libc(const void *function);
 
 /* Around any other call on a target that goes to the next in line. */
 uint64_t bv_stacked_enter(void);

@@ -375,6 +375,28 @@ loaded() {
 	assert_clean
 }
 
+asked() {
+	local native
+	run asker "$1" "$TARGET" $((BAD - 100)) 4096
+	native=$output
+	BLKVERIFY_STATS=1 BLKVERIFY_TRAP=$2 run shim asker "$1" "$TARGET" $((BAD - 100)) 4096
+	assert_clean
+	assert_stat reads 1
+	[ "$(grep -v '^blkverify: ' <<<"$output")" = "$native" ]
+	damage_shadow "$BAD"
+	BLKVERIFY_TRAP=$2 run shim asker "$1" "$TARGET" $((BAD - 100)) 4096
+	damage_shadow "$BAD"
+	assert_mismatch read 40 "$BAD"
+}
+
+@test "a function that is asked for by name is verified, of whatever library it is asked" {
+	local how
+	for how in $(asker --list | grep -v thread); do asked "$how" 0; done
+	# its instruction is seen where instructions are
+	BLKVERIFY_TRAP=1 run shim true
+	[ "$status" = 125 ] || asked thread 1
+}
+
 @test "a namespace of its own is refused" {
 	run loader dlmopen "$TARGET" 0
 	assert_status 0
