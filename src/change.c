@@ -150,7 +150,7 @@ int bv_change(struct bv_disk *disk, const struct bv_change *c)
 		return result < 0 ? result : bv_change_blindly(disk, c);
 	}
 	bv_thread_enter();
-	bv_transfer_count(disk);
+	bv_policy_count_process(disk);
 	if (take_range(disk, c, &hold) < 0)
 		result = bv_transfer_stuck(disk, c->call);
 	else

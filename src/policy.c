@@ -18,6 +18,7 @@ static enum bv_on_error on_error;
 static enum bv_on_unverified on_unverified;
 static unsigned sector_size = 512;
 static bool stats, maps;
+static atomic_bool counted;          /* this process, on any pair */
 
 /* One line at a time: the texts below are static. The holder blocks signals,
  * so a handler of its own thread cannot want it. */
@@ -46,6 +47,7 @@ void bv_policy_start(const struct bv_config *config)
 	sector_size = config->sector_size;
 	stats = config->stats;
 	maps = config->mmap == BV_MMAP_MEMFD;
+	atomic_store(&counted, false);
 }
 
 /* As abort(3): whatever the program has made of SIGABRT, the process ends by
@@ -124,6 +126,7 @@ static void tell_history(const struct bv_mismatch *m)
 
 int bv_policy_mismatch(struct bv_disk *disk, struct bv_mismatch *m)
 {
+	bool ours = m->difference == BV_DIFFERENCE_SHADOW;
 	raw_sigset mask = begin_saying();
 
 	m->target = disk->target;
@@ -134,11 +137,12 @@ int bv_policy_mismatch(struct bv_disk *disk, struct bv_mismatch *m)
 	m->sector_size = sector_size;
 	m->history = tell_history;
 	m->history_data = disk;
-	atomic_fetch_add(m->difference == BV_DIFFERENCE_SHADOW ?
-				 &disk->count.errors : &disk->count.mismatches, 1);
-	atomic_fetch_add(m->difference == BV_DIFFERENCE_SHADOW ?
-				 &disk->state->errors : &disk->state->mismatches,
+	bv_policy_count_process(disk);
+	atomic_fetch_add(ours ? &disk->count.errors : &disk->count.mismatches, 1);
+	atomic_fetch_add(ours ? &disk->state->errors : &disk->state->mismatches,
 			 1);
+	if (ours)
+		atomic_fetch_add(&disk->state->shadow_errors, 1);
 	bv_report_mismatch(m);
 	end_saying(mask);
 	return act();
@@ -205,6 +209,16 @@ bool bv_policy_maps(void)
 	return maps;
 }
 
+void bv_policy_count_process(struct bv_disk *disk)
+{
+	if (atomic_load_explicit(&disk->opened, memory_order_relaxed) ||
+	    atomic_exchange(&disk->opened, true))
+		return;
+	atomic_fetch_add(&disk->state->processes, 1);
+	if (!atomic_exchange(&counted, true))
+		atomic_fetch_add(&disk->state->first_here, 1);
+}
+
 void bv_policy_count_error(struct bv_disk *disk)
 {
 	atomic_fetch_add(&disk->count.errors, 1);
@@ -225,7 +239,8 @@ static int say_unverified(struct bv_disk *disk, const char *call, int refusal,
 	raw_sigset mask = begin_saying();
 
 	bv_policy_count_unverified(disk);
-	atomic_store(&disk->opened, true);
+	if (on_unverified != BV_UNVERIFIED_WARN)
+		atomic_fetch_add(&disk->state->refused, 1);
 	text_clear(&line);
 	text_add(&line, call);
 	text_add(&line, through ? " let through unverified: " : " refused: ");
@@ -268,6 +283,7 @@ void bv_policy_fatal(const struct bv_text *why)
 void bv_policy_forked(void)
 {
 	atomic_store(&saying, 0);
+	atomic_store(&counted, false);
 	for (unsigned i = 0; i < bv_disks; i++) {
 		struct bv_counters *count = &bv_disk[i].count;
 
@@ -302,7 +318,8 @@ void bv_policy_stats(void)
 	for (unsigned i = 0; i < bv_disks; i++) {
 		const struct bv_disk *disk = &bv_disk[i];
 
-		if (!atomic_load(&disk->opened))
+		if (!atomic_load(&disk->opened) &&
+		    !atomic_load(&disk->count.unverified))
 			continue;
 		text_clear(&line);
 		text_add(&line, "stats target=");

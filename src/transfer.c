@@ -130,22 +130,21 @@ static int refused_by_target(struct bv_transfer *t, bool writes)
 	return result < 0 ? -errno : -EFAULT;
 }
 
-void bv_transfer_count(struct bv_disk *disk)
+static void add(_Atomic uint64_t *count, uint64_t n)
 {
-	if (!atomic_load_explicit(&disk->opened, memory_order_relaxed) &&
-	    !atomic_exchange(&disk->opened, true))
-		atomic_fetch_add(&disk->state->processes, 1);
+	atomic_fetch_add_explicit(count, n, memory_order_relaxed);
 }
 
 void bv_transfer_done(struct bv_disk *disk, bool writes, size_t n)
 {
 	struct bv_counters *count = &disk->count;
+	struct bv_state *state = disk->state;
 
-	atomic_fetch_add_explicit(writes ? &count->writes : &count->reads, 1,
-				  memory_order_relaxed);
-	atomic_fetch_add_explicit(writes ? &count->write_bytes :
-					   &count->read_bytes, n,
-				  memory_order_relaxed);
+	bv_policy_count_process(disk);
+	add(writes ? &count->writes : &count->reads, 1);
+	add(writes ? &count->write_bytes : &count->read_bytes, n);
+	add(writes ? &state->writes : &state->reads, 1);
+	add(writes ? &state->write_bytes : &state->read_bytes, n);
 }
 
 int bv_transfer_begin(struct bv_transfer *t, struct bv_disk *disk,
@@ -159,7 +158,6 @@ int bv_transfer_begin(struct bv_transfer *t, struct bv_disk *disk,
 		.position = { .disk = disk, .slot = -1 },
 		.range = { .disk = disk, .slot = -1 },
 	};
-	bv_transfer_count(disk);
 	t->buffer = bv_buffer_get();
 	result = load_segments(t);
 	if (result == NOT_ADMITTED)

@@ -35,9 +35,6 @@ struct bv_transfer {
 	                                pool, or is carried out by it */
 };
 
-/* This process works on the pair: counted once. */
-void bv_transfer_count(struct bv_disk *disk);
-
 /* Copies the segments in, finds the total and where it begins, and takes the
  * position when it is to be used. Returns 0 or a negative errno; either way
  * bv_transfer_end follows. */
@@ -77,7 +74,7 @@ bool bv_transfer_end_late(struct bv_transfer *t);
 bool bv_transfer_resume(struct bv_transfer *t, struct bv_request *request,
 			struct bv_late *late);
 
-/* For the stats line: a read or write of n bytes was done. */
+/* A read or write of n bytes was done: counted for the process and the run. */
 void bv_transfer_done(struct bv_disk *disk, bool writes, size_t n);
 
 /* The target's own call on n bytes of t->bytes at offset. The result, or a

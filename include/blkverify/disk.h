@@ -40,7 +40,7 @@ struct bv_disk {
 	int64_t shadow_mark;         /* see bv_shadow_mark */
 	bool shadow_writable;
 	atomic_bool replaced;        /* said once: the path names another file */
-	atomic_bool opened;          /* this process did I/O on the target */
+	atomic_bool opened;          /* this process did verified I/O */
 	atomic_bool looks;           /* it has a view of the target's memory */
 
 	struct bv_state *state;

@@ -50,6 +50,9 @@ void bv_policy_apart(struct bv_disk *disk);
 /* May targets be mapped (BLKVERIFY_MMAP)? */
 bool bv_policy_maps(void);
 
+/* This process does verified I/O on disk: counted once. */
+void bv_policy_count_process(struct bv_disk *disk);
+
 /* Counts a failure of the target's storage. */
 void bv_policy_count_error(struct bv_disk *disk);
 

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define BV_STATE_MAGIC 0x3145544154535642u   /* "BVSTATE1", little endian */
-#define BV_STATE_VERSION 2
+#define BV_STATE_VERSION 3
 
 /* Operations in flight at a time, over all processes of a pair. */
 #define BV_SLOTS 1024
@@ -95,11 +95,15 @@ struct bv_state {
 	 * that reaches to the end of the file. */
 	_Atomic uint64_t size;
 
+	/* Over all processes, since the run began. What a killed one did is in
+	 * it: each counts here at once. */
 	_Atomic uint64_t processes;  /* that ever did verified I/O */
-
-	/* Over all processes, since the run began. */
 	_Atomic uint64_t reads, read_bytes, writes, write_bytes;
 	_Atomic uint64_t mismatches, errors, unverified;
+	_Atomic uint64_t first_here; /* of the processes, those that had done
+	                                none on another pair before */
+	_Atomic uint64_t shadow_errors;  /* of the errors, the shadow's own */
+	_Atomic uint64_t refused;    /* of what was unverified: did not happen */
 
 	_Atomic uint64_t tickets;
 	_Atomic uint32_t words_used; /* words of used[] ever touched */

@@ -185,6 +185,28 @@ static void test_counts(void **state)
 	assert_int_equal(atomic_load(&pair.disk->count.reads), 2);
 	assert_int_equal(atomic_load(&pair.disk->count.read_bytes), 1100);
 	assert_int_equal(atomic_load(&pair.disk->state->processes), 1);
+	assert_int_equal(atomic_load(&pair.disk->state->first_here), 1);
+	assert_int_equal(atomic_load(&pair.disk->state->reads), 2);
+	assert_int_equal(atomic_load(&pair.disk->state->read_bytes), 1100);
+}
+
+static void read_and_die(void)
+{
+	CHECK(pair_read(bytes, 1000, 0) == 1000);
+	CHECK(atomic_load(&pair.disk->count.reads) == 1);
+	kill(getpid(), SIGKILL);
+}
+
+static void test_counts_what_the_killed_did(void **state)
+{
+	(void)state;
+	pair_read(bytes, 1000, 0);
+	assert_int_equal(pair_child(read_and_die), SIGKILL);
+	assert_int_equal(atomic_load(&pair.disk->count.reads), 1);
+	assert_int_equal(atomic_load(&pair.disk->state->processes), 2);
+	assert_int_equal(atomic_load(&pair.disk->state->first_here), 2);
+	assert_int_equal(atomic_load(&pair.disk->state->reads), 2);
+	assert_int_equal(atomic_load(&pair.disk->state->read_bytes), 2000);
 }
 
 /* ---- reads that do not ---- */
@@ -817,6 +839,7 @@ int main(void)
 		TEST(test_memory_that_ends),
 		TEST(test_misaligned_as_the_program_is),
 		TEST(test_counts),
+		TEST(test_counts_what_the_killed_did),
 		TEST(test_every_byte_is_compared),
 		TEST(test_neighbours_are_not_compared),
 		TEST(test_mismatch_fails_the_call),

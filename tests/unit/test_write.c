@@ -404,6 +404,7 @@ static void fill_shadow(void)
 	assert_int_equal(pair_said("return value"), 0);
 	assert_int_equal(atomic_load(&pair.disk->count.errors), 1);
 	assert_int_equal(atomic_load(&pair.disk->state->errors), 1);
+	assert_int_equal(atomic_load(&pair.disk->state->shadow_errors), 1);
 	assert_int_equal(atomic_load(&pair.disk->count.mismatches), 0);
 	assert_true(pair_is_unknown(4096, 8192));
 	pair_policy(BV_MISMATCH_EIO, BV_ERROR_PASS, BV_UNVERIFIED_REFUSE);
@@ -446,6 +447,8 @@ static void test_read_only_shadow_refuses(void **state)
 	assert_int_equal(pair_change(BV_OP_ZERO, 0, 512, false), -EROFS);
 	assert_int_equal(pair_said("refused"), 2);
 	assert_int_equal(atomic_load(&pair.disk->state->unverified), 2);
+	assert_int_equal(atomic_load(&pair.disk->state->refused), 2);
+	assert_int_equal(atomic_load(&pair.disk->state->processes), 0);
 	assert_true(pair_same());
 	assert_true(pair_read_all());
 	assert_int_equal(pair_said("mismatch"), 0);
@@ -468,6 +471,9 @@ static void test_read_only_shadow_warns(void **state)
 	assert_int_equal(pair_said("write sector"), 0);
 	assert_int_equal(pair_said("zero sector"), 0);
 	assert_int_equal(atomic_load(&pair.disk->count.errors), 0);
+	assert_int_equal(atomic_load(&pair.disk->state->unverified), 3);
+	assert_int_equal(atomic_load(&pair.disk->state->refused), 0);
+	assert_int_equal(atomic_load(&pair.disk->state->writes), 0);
 	pair_spoil(pair.target, 2000);
 	assert_true(pair_read_all());
 	assert_int_equal(pair_said("contents mismatch"), 1);
@@ -528,6 +534,8 @@ static void test_counts(void **state)
 	assert_int_equal(atomic_load(&pair.disk->count.writes), 2);
 	assert_int_equal(atomic_load(&pair.disk->count.write_bytes), 1024);
 	assert_int_equal(atomic_load(&pair.disk->state->processes), 1);
+	assert_int_equal(atomic_load(&pair.disk->state->writes), 2);
+	assert_int_equal(atomic_load(&pair.disk->state->write_bytes), 1024);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pair_begin, pair_end)
