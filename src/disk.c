@@ -338,9 +338,10 @@ static int start_state(struct bv_disk *disk, unsigned history_room,
 	/* One that does not exist yet is compared when it does. */
 	if (atomic_load(&disk->bound) && check_length(disk, resized, why) < 0)
 		return -1;
-	say_unknown(disk, in_flight);
-	if (alone)
+	if (alone) {
+		say_unknown(disk, in_flight);
 		raw_flock(disk->state_fd, LOCK_SH);
+	}
 	return 0;
 }
 
