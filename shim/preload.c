@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <string.h>
 
+#include <blkverify/preload.h>
 #include <blkverify/text.h>
 
 #include "../src/raw.h"
@@ -18,15 +19,6 @@ static const char *base(const char *path)
 	const char *slash = strrchr(path, '/');
 
 	return slash ? slash + 1 : path;
-}
-
-/* ld.so splits at both. Returns the element at *at, and moves behind it. */
-static bool next_element(const char **at, const char **start, size_t *length)
-{
-	*start = *at + strspn(*at, " :");
-	*length = strcspn(*start, " :");
-	*at = *start + *length;
-	return *length > 0;
 }
 
 static bool is_element(const char *start, size_t length, const char *name)
@@ -56,68 +48,15 @@ static bool is_us(const char *start, size_t length)
 	       is_our_file(start, length);
 }
 
-/* A sanitizer's runtime ends the program when anything comes before it. */
-static bool is_sanitizer(const char *start, size_t length)
-{
-	static const char *const names[] = {
-		"libasan", "libtsan", "liblsan", "libubsan", "libhwasan",
-		"libclang_rt",
-	};
-	const char *slash = memrchr(start, '/', length);
-	const char *name = slash ? slash + 1 : start;
-	size_t left = length - (size_t)(name - start);
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (left >= strlen(names[i]) &&
-		    !memcmp(name, names[i], strlen(names[i])))
-			return true;
-	return false;
-}
-
-static char *append(char *to, const char *bytes, size_t n)
-{
-	if (to[-1] != '=')
-		*to++ = ':';
-	memcpy(to, bytes, n);
-	return to + n;
-}
-
-/* Each of our names becomes the path. */
 size_t preload_room(const char *list)
 {
-	size_t room = sizeof(PRELOAD) + 1 + strlen(library), length;
-	const char *start;
-
-	while (next_element(&list, &start, &length))
-		room += 1 + (is_us(start, length) ? strlen(library) : length);
-	return room;
+	return strlen(PRELOAD) + bv_preload_room(list, library);
 }
 
 char *preload_merge(char *to, const char *list)
 {
-	const char *at = list, *start;
-	size_t length;
-	bool named = false, leading = true;
-
-	while (next_element(&at, &start, &length))
-		named |= is_us(start, length);
 	memcpy(to, PRELOAD, strlen(PRELOAD));
-	to += strlen(PRELOAD);
-	for (at = list; next_element(&at, &start, &length);) {
-		leading &= is_sanitizer(start, length);
-		if (!named && !leading) {
-			to = append(to, library, strlen(library));
-			named = true;
-		}
-		if (is_us(start, length))
-			to = append(to, library, strlen(library));
-		else
-			to = append(to, start, length);
-	}
-	if (!named)
-		to = append(to, library, strlen(library));
-	*to = '\0';
-	return to + 1;
+	return bv_preload_merge(to + strlen(PRELOAD), list, library, is_us) + 1;
 }
 
 bool preload_is_sound(const char *list)
@@ -125,7 +64,7 @@ bool preload_is_sound(const char *list)
 	const char *start;
 	size_t length;
 
-	while (next_element(&list, &start, &length))
+	while (bv_preload_next(&list, &start, &length))
 		if (start[0] == '/' && is_us(start, length))
 			return true;
 	return false;
@@ -139,7 +78,7 @@ static const char *find_own_element(const char *list, const char *name,
 	const char *start;
 	size_t length;
 
-	while (next_element(&list, &start, &length)) {
+	while (bv_preload_next(&list, &start, &length)) {
 		char element[512];
 
 		if (length >= sizeof(element))

@@ -18,6 +18,7 @@
 #include <blkverify/own.h>
 #include <blkverify/policy.h>
 #include <blkverify/pool.h>
+#include <blkverify/program.h>
 #include <blkverify/text.h>
 #include <blkverify/thread.h>
 #include <blkverify/verify.h>
@@ -26,7 +27,6 @@
 #include "environment.h"
 #include "guard.h"
 #include "ops.h"
-#include "program.h"
 
 /* A program about to be begun. */
 struct launch {
@@ -44,6 +44,7 @@ struct launch {
 /* Not on the stack: exec runs on those of vfork children and small threads. */
 struct scratch {
 	char found[PATH_MAX];
+	char interpreter[BV_INTERPRETER_ROOM];
 	struct bv_text what;
 };
 
@@ -164,10 +165,12 @@ static int admit(const struct launch *l)
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (raw_is_error(scratch))
 		return -ENOMEM;
-	path = l->search ? bv_program_find(l->path, scratch->found,
+	path = l->search ? bv_program_find(l->path, bv_environment_get("PATH"),
+					   scratch->found,
 					   sizeof(scratch->found)) : l->path;
 	if (path)
-		reason = bv_program_unfit(l->dirfd, path, l->flags);
+		reason = bv_program_unfit(l->dirfd, path, l->flags,
+					  scratch->interpreter);
 	if (reason)
 		result = admit_unseen(l, scratch, path, reason);
 	raw_munmap(scratch, sizeof(*scratch));

@@ -1,4 +1,4 @@
-/* program: see program.h. */
+/* program: see include/blkverify/program.h. */
 #include <elf.h>
 #include <link.h>
 #include <stdbool.h>
@@ -8,10 +8,10 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-#include "../src/proc.h"
-#include "../src/raw.h"
-#include "environment.h"
-#include "program.h"
+#include <blkverify/program.h>
+
+#include "proc.h"
+#include "raw.h"
 
 #if defined(__x86_64__)
 #define OUR_MACHINE EM_X86_64
@@ -35,9 +35,9 @@ static bool can_begin(const char *path)
 	       raw_call(SYS_faccessat, AT_FDCWD, (long)path, X_OK, 0, 0, 0) == 0;
 }
 
-const char *bv_program_find(const char *name, char *found, size_t room)
+const char *bv_program_find(const char *name, const char *list, char *found,
+			    size_t room)
 {
-	const char *list = bv_environment_get("PATH");
 	size_t n = strlen(name), length;
 
 	if (strchr(name, '/'))
@@ -182,17 +182,19 @@ static ssize_t first_bytes(int fd, char *bytes, size_t room)
 	return n;
 }
 
-const char *bv_program_unfit(int dirfd, const char *path, int flags)
+const char *bv_program_unfit(int dirfd, const char *path, int flags,
+			     char interpreter[BV_INTERPRETER_ROOM])
 {
-	char bytes[257], name[257];
+	char bytes[BV_INTERPRETER_ROOM], self[PROC_ROOM];
 
+	interpreter[0] = '\0';
 	if (path[0] == '\0') {
-		proc_name(name, 0, "fd", (unsigned)dirfd);
-		path = name;
+		proc_name(self, 0, "fd", (unsigned)dirfd);
+		path = self;
 	}
 	for (int depth = 0; depth < DEEPEST; depth++) {
 		const char *reason = unfit_identity(dirfd, path, flags);
-		const char *interpreter;
+		const char *next;
 		ssize_t n;
 		int fd;
 
@@ -206,10 +208,10 @@ const char *bv_program_unfit(int dirfd, const char *path, int flags)
 		if (n > SELFMAG && !memcmp(bytes, ELFMAG, SELFMAG))
 			reason = unfit_elf(fd, path, bytes, (size_t)n);
 		raw_close(fd);
-		if (n < 0 || !is_script(bytes, (size_t)n, &interpreter))
+		if (n < 0 || !is_script(bytes, (size_t)n, &next))
 			return reason;
-		strcpy(name, interpreter);
-		path = name;
+		strcpy(interpreter, next);
+		path = interpreter;
 		dirfd = AT_FDCWD;
 		flags = 0;
 	}
