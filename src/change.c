@@ -220,7 +220,7 @@ int bv_flush(struct bv_disk *disk, const char *call, int fd, int result)
 	 * written since the last flush may have gone back. */
 	bv_policy_count_error(disk);
 	bv_unknown_add(disk, 0, atomic_load(&disk->state->size), false);
-	if (!bv_policy_reports_errors())
+	if (!bv_policy_reports_errors(disk))
 		return result;
 	return (int)bv_fail_return(disk, BV_OP_FLUSH, call, fd, 0, 0, result, 0);
 }

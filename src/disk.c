@@ -317,6 +317,7 @@ static int start_state(struct bv_disk *disk, unsigned history_room,
 
 	if (bv_state_attach(disk, history_room, &alone, why) < 0)
 		return -1;
+	disk->joined = !alone;
 	if (alone) {
 		size = bv_shadow_size(disk);
 		if (size < 0) {

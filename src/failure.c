@@ -63,5 +63,5 @@ bool bv_fail_change(struct bv_disk *disk, enum bv_op op, uint64_t offset,
 	bv_unknown_add(disk, offset, offset + length, false);
 	if (offset + length > size || op == BV_OP_RESIZE)
 		bv_follow_length(disk, offset < size ? offset : size);
-	return bv_policy_reports_errors();
+	return bv_policy_reports_errors(disk);
 }

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/statfs.h>
 
 #include <blkverify/compare.h>
 #include <blkverify/disk.h>
@@ -181,9 +182,32 @@ bool bv_policy_is_io_failure(int error)
 	}
 }
 
-bool bv_policy_reports_errors(void)
+/* Every file of a FUSE mount whose other end was closed says so. */
+bool bv_policy_unserved(struct bv_disk *disk)
 {
-	return on_error == BV_ERROR_MISMATCH;
+	static struct bv_text line;
+	static atomic_int said_by;
+	struct statfs fs;
+	raw_sigset mask;
+
+	if (!atomic_load(&disk->state->served) ||
+	    raw_call(SYS_fstatfs, disk->pin_fd, (long)&fs, 0, 0, 0, 0) !=
+		    -ENOTCONN)
+		return false;
+	if (atomic_exchange(&said_by, bv_pid) == bv_pid)
+		return true;
+	mask = begin_saying();
+	text_clear(&line);
+	text_quoted(&line, disk->target);
+	text_add(&line, ": not served any more, every use of it fails");
+	bv_log_line(&line);
+	end_saying(mask);
+	return true;
+}
+
+bool bv_policy_reports_errors(struct bv_disk *disk)
+{
+	return on_error == BV_ERROR_MISMATCH && !bv_policy_unserved(disk);
 }
 
 void bv_policy_apart(struct bv_disk *disk)

@@ -183,6 +183,8 @@ static void renew(struct bv_state *state, unsigned history_room)
 	atomic_store(&state->first_here, 0);
 	atomic_store(&state->shadow_errors, 0);
 	atomic_store(&state->refused, 0);
+	atomic_store(&state->runs, 0);
+	atomic_store(&state->served, 0);
 	atomic_store(&state->target_device, 0);
 	atomic_store(&state->target_inode, 0);
 	atomic_store(&state->mapped, 0);

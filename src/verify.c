@@ -193,7 +193,9 @@ static ssize_t odd_return(struct bv_transfer *t, uint64_t offset, size_t n,
 		if (expected == 0 && t->disk->fixed)
 			return got;
 		bv_policy_count_error(t->disk);
-		if (!bv_policy_reports_errors()) {
+		if (bv_policy_unserved(t->disk))
+			return got;
+		if (!bv_policy_reports_errors(t->disk)) {
 			bv_unknown_add(t->disk, offset, offset + n, false);
 			return got;
 		}

@@ -39,6 +39,7 @@ struct bv_disk {
 	bool shadow_block;
 	int64_t shadow_mark;         /* see bv_shadow_mark */
 	bool shadow_writable;
+	bool joined;                 /* others had the state file at start */
 	atomic_bool replaced;        /* said once: the path names another file */
 	atomic_bool opened;          /* this process did verified I/O */
 	atomic_bool looks;           /* it has a view of the target's memory */

@@ -31,8 +31,13 @@ bool bv_policy_fails_calls(void);
  * is positive. */
 bool bv_policy_is_io_failure(int error);
 
-/* Is such a failure to be reported as a mismatch (or handed on)? */
-bool bv_policy_reports_errors(void);
+/* Does it come of the end of who serves disk's target, where the command "run"
+ * has it served? Says so, once. That is no mismatch, and tells nothing of what
+ * is in the image. */
+bool bv_policy_unserved(struct bv_disk *disk);
+
+/* Is any other to be reported as a mismatch (or handed on)? */
+bool bv_policy_reports_errors(struct bv_disk *disk);
 
 /* A transfer on disk's target cannot be verified. Says so, in one line that
  * names call and target. Returns refusal (a negative errno) when the call is

@@ -104,6 +104,9 @@ struct bv_state {
 	                                none on another pair before */
 	_Atomic uint64_t shadow_errors;  /* of the errors, the shadow's own */
 	_Atomic uint64_t refused;    /* of what was unverified: did not happen */
+	_Atomic uint64_t runs;       /* "blkverify run"s that have begun on it */
+	_Atomic uint64_t served;     /* one of them serves the target, and tells
+	                                when it is not served any more */
 
 	_Atomic uint64_t tickets;
 	_Atomic uint32_t words_used; /* words of used[] ever touched */
