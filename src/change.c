@@ -150,13 +150,14 @@ int bv_change(struct bv_disk *disk, const struct bv_change *c)
 		return result < 0 ? result : bv_change_blindly(disk, c);
 	}
 	bv_thread_enter();
-	bv_policy_count_process(disk);
 	if (take_range(disk, c, &hold) < 0)
 		result = bv_transfer_stuck(disk, c->call);
 	else
 		result = change_range(disk, c, &hold);
 	bv_inflight_drop(&hold);
 	bv_thread_leave();
+	if (result >= 0)
+		bv_policy_count_process(disk);
 	bv_history_add(disk, c->op, c->offset, c->length, result);
 	if (result < 0 || c->op == BV_OP_DISCARD)
 		bv_memory_refresh(disk, c->call, c->fd, c->offset, end_of(c),

@@ -343,6 +343,7 @@ void bv_policy_stats(void)
 		const struct bv_disk *disk = &bv_disk[i];
 
 		if (!atomic_load(&disk->opened) &&
+		    !atomic_load(&disk->count.errors) &&
 		    !atomic_load(&disk->count.unverified))
 			continue;
 		text_clear(&line);

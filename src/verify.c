@@ -322,7 +322,6 @@ static ssize_t read_range(struct bv_transfer *t)
 		return bv_transfer_stuck(t->disk, t->request->call);
 	if (!bv_policy_fails_calls())
 		bv_transfer_begin_late(t, BV_OP_READ, finish_late);
-	bv_policy_count_process(t->disk);
 	result = read_pieces(t);
 	if (result >= 0)
 		bv_transfer_done(t->disk, false, (size_t)result);

@@ -229,8 +229,6 @@ static ssize_t write_range(struct bv_transfer *t)
 		return bv_transfer_stuck(t->disk, t->request->call);
 	if (may_be_late(t))
 		bv_transfer_begin_late(t, BV_OP_WRITE, finish_late);
-	if (t->disk->shadow_writable)
-		bv_policy_count_process(t->disk);
 	result = write_pieces(t);
 	if (result >= 0 && t->disk->shadow_writable)
 		bv_transfer_done(t->disk, true, (size_t)result);

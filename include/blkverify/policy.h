@@ -55,7 +55,7 @@ void bv_policy_apart(struct bv_disk *disk);
 /* May targets be mapped (BLKVERIFY_MMAP)? */
 bool bv_policy_maps(void);
 
-/* This process does verified I/O on disk: counted once. */
+/* This process has done verified I/O on disk: counted once. */
 void bv_policy_count_process(struct bv_disk *disk);
 
 /* Counts a failure of the target's storage. */
