@@ -135,7 +135,7 @@ accepts_values() {
 # ---- the two lists ----
 
 @test "inert without BLKVERIFY_TARGET" {
-	damage_shadow 100
+	fill "$SHADOW" 0 512 55
 	run env LD_PRELOAD="$BLK_LIB" diskio open "$TARGET" rw read 0 4096 write 0 512 aa
 	assert_clean
 	[ "$output" = $'read = 4096\nwrite = 512' ]
