@@ -51,8 +51,14 @@ static bool changes(uint32_t op)
 	       op == BV_OP_RESIZE;
 }
 
-bool bv_history_before(const struct bv_disk *disk, uint64_t sequence,
-		       uint64_t start, uint64_t end, struct bv_past *past)
+static bool touches(const struct bv_past *past, uint64_t start, uint64_t end)
+{
+	return past->offset < end && (past->op == BV_OP_RESIZE ||
+				      past->offset + past->length > start);
+}
+
+static bool find(const struct bv_disk *disk, uint64_t sequence, uint64_t start,
+		 uint64_t end, bool changing, struct bv_past *past)
 {
 	const struct bv_state *state = disk->state;
 	uint64_t room = state->history_room;
@@ -77,10 +83,21 @@ bool bv_history_before(const struct bv_disk *disk, uint64_t sequence,
 		    number + 1)
 			continue;
 		past->sequence = number + 1;
-		if (changes(past->op) && past->offset < end &&
-		    (past->op == BV_OP_RESIZE ||
-		     past->offset + past->length > start))
+		if ((changes(past->op) || !changing) &&
+		    touches(past, start, end))
 			return true;
 	}
 	return false;
+}
+
+bool bv_history_before(const struct bv_disk *disk, uint64_t sequence,
+		       uint64_t start, uint64_t end, struct bv_past *past)
+{
+	return find(disk, sequence, start, end, true, past);
+}
+
+bool bv_history_touching(const struct bv_disk *disk, uint64_t sequence,
+			 uint64_t start, uint64_t end, struct bv_past *past)
+{
+	return find(disk, sequence, start, end, false, past);
 }

@@ -24,4 +24,8 @@ void bv_history_add(struct bv_disk *disk, enum bv_op op, uint64_t offset,
 bool bv_history_before(const struct bv_disk *disk, uint64_t sequence,
 		       uint64_t start, uint64_t end, struct bv_past *past);
 
+/* The same for operations of any kind. */
+bool bv_history_touching(const struct bv_disk *disk, uint64_t sequence,
+			 uint64_t start, uint64_t end, struct bv_past *past);
+
 #endif

@@ -82,6 +82,26 @@ static void test_only_changes_of_these_bytes(void **state)
 	assert_int_equal(past.op, BV_OP_RESIZE);
 }
 
+static void test_any_operation_on_these_bytes(void **state)
+{
+	struct bv_past past;
+
+	(void)state;
+	add(BV_OP_WRITE, 1000, 100, 100);
+	add(BV_OP_READ, 1000, 200, 200);
+	add(BV_OP_FLUSH, 0, 0, 0);
+	add(BV_OP_READ, 2000, 100, 100);
+	assert_true(bv_history_touching(pair.disk, 0, 1099, 1100, &past));
+	assert_int_equal(past.op, BV_OP_READ);
+	assert_int_equal(past.offset, 1000);
+	assert_true(bv_history_touching(pair.disk, past.sequence, 1099, 1100,
+					&past));
+	assert_int_equal(past.op, BV_OP_WRITE);
+	assert_false(bv_history_touching(pair.disk, past.sequence, 1099, 1100,
+					 &past));
+	assert_false(bv_history_touching(pair.disk, 0, 1200, 1300, &past));
+}
+
 static void test_ring_wraps(void **state)
 {
 	struct bv_past past = { 0 };
@@ -233,6 +253,7 @@ int main(void)
 		TEST(test_what_is_told),
 		TEST(test_newest_first),
 		TEST(test_only_changes_of_these_bytes),
+		TEST(test_any_operation_on_these_bytes),
 		TEST(test_ring_wraps),
 		TEST(test_no_room_at_all),
 		TEST(test_outlives_the_run),
