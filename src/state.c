@@ -310,3 +310,53 @@ int bv_state_attach(struct bv_disk *disk, unsigned history_room, bool *alone,
 		text_errno(why, -result);
 	return -1;
 }
+
+static int look_at(struct bv_disk *disk, const char *path,
+		   const struct shadow_id *shadow)
+{
+	int fd = raw_openat(AT_FDCWD, path,
+			    O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY |
+				    O_NONBLOCK, 0);
+	struct bv_state *state;
+	struct stat st;
+	int result = fd < 0 ? fd : raw_fstat(fd, &st);
+
+	if (result == 0 && (uint64_t)st.st_size < bv_state_bytes(0))
+		result = -EUCLEAN;
+	if (result < 0) {
+		if (fd >= 0)
+			raw_close(fd);
+		return result;
+	}
+	state = raw_mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE, fd, 0);
+	if (raw_is_error(state)) {
+		result = (int)(long)state;
+	} else if (!usable(state, shadow) ||
+		   bv_state_bytes(state->history_room) > (size_t)st.st_size) {
+		raw_munmap(state, (size_t)st.st_size);
+		result = -EUCLEAN;
+	} else {
+		disk->state = state;
+		disk->state_fd = fd;
+		return 0;
+	}
+	raw_close(fd);
+	return result;
+}
+
+int bv_state_look(struct bv_disk *disk)
+{
+	static struct bv_text path;
+	struct shadow_id shadow;
+	int result = identify(disk->shadow_fd, &shadow);
+
+	if (result < 0)
+		return result;
+	name_in_memory(&shadow, &path);
+	result = look_at(disk, path.bytes, &shadow);
+	if (result == 0 || disk->shadow_block)
+		return result;
+	name_beside(disk, &path);
+	return look_at(disk, path.bytes, &shadow);
+}

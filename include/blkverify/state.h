@@ -141,4 +141,12 @@ struct bv_text;
 int bv_state_attach(struct bv_disk *disk, unsigned history_room, bool *alone,
 		    struct bv_text *why);
 
+/* For a look afterwards, without taking part: a copy of the state of the shadow
+ * that disk names (shadow, shadow_fd and shadow_block are set), in the private
+ * memory of this process, where it may be recovered (bv_inflight_recover).
+ * state_fd is the file's from then on. Returns 0, -ENOENT where there is none,
+ * -EUCLEAN where it is another shadow's or another version's, or another
+ * negative errno. */
+int bv_state_look(struct bv_disk *disk);
+
 #endif

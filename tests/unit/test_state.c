@@ -572,6 +572,95 @@ static void test_too_few_descriptors(void **state)
 	assert_int_equal(pair_child(with_no_descriptor_left), 0);
 }
 
+/* ---- a look afterwards ---- */
+
+/* As the command has it: the shadow alone. */
+static int look(struct bv_disk *disk)
+{
+	memset((void *)disk, 0, sizeof(*disk));
+	disk->shadow = pair.shadow;
+	disk->shadow_fd = open(pair.shadow, O_RDONLY);
+	assert_true(disk->shadow_fd >= 0);
+	return bv_state_look(disk);
+}
+
+static void look_no_more(struct bv_disk *disk)
+{
+	if (disk->state) {
+		munmap(disk->state, bv_state_bytes(disk->state->history_room));
+		close(disk->state_fd);
+	}
+	close(disk->shadow_fd);
+}
+
+/* The pair after a run that died in the middle of a write of bytes 4096 to
+ * 4607. */
+static void leave_a_write(void)
+{
+	struct bv_claim claim = {
+		.space = BV_SPACE_BYTES, .exclusive = true, .op = BV_OP_WRITE,
+		.start = 4096, .end = 4608, .offset = 4096, .length = 512,
+	};
+	struct bv_hold hold;
+
+	start();
+	bv_unknown_add(pair.disk, 10, 20, false);
+	bv_history_add(pair.disk, BV_OP_WRITE, 0, 512, 512);
+	assert_int_equal(bv_inflight_take(pair.disk, &claim, &hold), 0);
+	pair_stop();
+}
+
+static void test_look_changes_nothing(void **state)
+{
+	struct bv_disk disk;
+	struct bv_extent e;
+	struct bv_past past;
+	bool resized;
+
+	(void)state;
+	leave_a_write();
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(look(&disk), 0);
+		assert_true(bv_history_before(&disk, 0, 0, 1, &past));
+		assert_true(bv_unknown_next(&disk, 0, 4096, &e));
+		assert_int_equal(e.start, 10);
+		assert_false(bv_unknown_next(&disk, 4096, 8192, &e));
+		assert_int_equal(bv_inflight_recover(&disk, &resized), 1);
+		assert_true(bv_unknown_next(&disk, 4096, 8192, &e));
+		assert_int_equal(e.start, 4096);
+		assert_int_equal(e.end, 4608);
+		look_no_more(&disk);
+	}
+	/* Nor is the next run held up by it. */
+	start();
+	assert_true(pair_is_unknown(4096, 4608));
+}
+
+static void test_look_finds_nothing(void **state)
+{
+	uint32_t room = 65;
+	struct bv_disk disk;
+
+	(void)state;
+	assert_int_equal(look(&disk), -ENOENT);
+	look_no_more(&disk);
+	leave_a_write();
+	/* More history than there is file. */
+	pair_put(pair.state, &room, 4, offsetof(struct bv_state, history_room));
+	assert_int_equal(look(&disk), -EUCLEAN);
+	look_no_more(&disk);
+	room = 64;
+	pair_put(pair.state, &room, 4, offsetof(struct bv_state, history_room));
+	assert_int_equal(look(&disk), 0);
+	look_no_more(&disk);
+	pair_put(pair.state, "whatever", 8, 0);
+	assert_int_equal(look(&disk), -EUCLEAN);
+	look_no_more(&disk);
+	assert_int_equal(truncate(pair.state, 1000), 0);
+	assert_int_equal(look(&disk), -EUCLEAN);
+	look_no_more(&disk);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_only, end)
 
 int main(void)
@@ -602,6 +691,8 @@ int main(void)
 		TEST(test_what_is_not_there),
 		TEST(test_a_directory),
 		TEST(test_too_few_descriptors),
+		TEST(test_look_changes_nothing),
+		TEST(test_look_finds_nothing),
 	};
 
 	return cmocka_run_group_tests_name("state", tests, pair_limit, NULL);
