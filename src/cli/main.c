@@ -16,6 +16,7 @@ static const struct call {
 	const char *purpose;
 } calls[] = {
 	{ "run", cli_run, "run a program with its disk images verified" },
+	{ "prepare", cli_prepare, "make the shadow of an image" },
 	{ "compare", cli_compare, "compare an image with its shadow, whole" },
 };
 
