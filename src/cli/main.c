@@ -18,6 +18,7 @@ static const struct call {
 	{ "run", cli_run, "run a program with its disk images verified" },
 	{ "prepare", cli_prepare, "make the shadow of an image" },
 	{ "compare", cli_compare, "compare an image with its shadow, whole" },
+	{ "inspect", cli_inspect, "show sectors of both, side by side" },
 };
 
 /* In one write, so that lines of several processes do not mix. */
