@@ -137,7 +137,7 @@ compare() { run blkverify compare "$@" "$TARGET" "$SHADOW"; }
 	run blkverify compare --help
 	assert_status 0
 	[[ $output == "usage: blkverify compare"* ]]
-	for option in --format --json --sector-size --version; do grep -q -e "$option" <<<"$output"; done
+	for option in --format --object --json --sector-size --version; do grep -q -e "$option" <<<"$output"; done
 	compare -h
 	[ "$status" = 0 ] && [[ $output == "usage: blkverify compare"* ]]
 	run blkverify compare --version

@@ -4,6 +4,16 @@ COMMAND="${BLK_COMMAND:-$BLK_BUILDDIR/blkverify}"
 
 blkverify() { "$COMMAND" "$@"; }
 
+# what is served is made in there
+export TMPDIR="$BATS_TEST_TMPDIR"
+
+# nothing_served: of images that were served nothing is left, no mount, no process, no file
+nothing_served() {
+	! grep -F -- "$BATS_TEST_TMPDIR/blkverify-" /proc/self/mounts || return
+	! pgrep -a -f -- "$BATS_TEST_TMPDIR/blkverify-" || return
+	! compgen -G "$BATS_TEST_TMPDIR/blkverify-*"
+}
+
 # assert_says LINE...: each is a line of $output, whole
 assert_says() {
 	local line

@@ -192,7 +192,7 @@ not known: bytes 8704-9215" ]
 @test "--help, -h, --version" {
 	run blkverify inspect --help
 	[ "$status" = 0 ] && [[ $output == "usage: blkverify inspect"* ]]
-	for option in --sector --count --format --sector-size --version; do grep -q -e "$option" <<<"$output"; done
+	for option in --sector --count --format --object --sector-size --version; do grep -q -e "$option" <<<"$output"; done
 	inspect -h
 	[ "$status" = 0 ] && [[ $output == "usage: blkverify inspect"* ]]
 	inspect --version

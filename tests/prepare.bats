@@ -329,7 +329,7 @@ device_shadow() {
 @test "--help, -h, --version" {
 	run blkverify prepare --help
 	[ "$status" = 0 ] && [[ $output == "usage: blkverify prepare"* ]]
-	for option in --format --force --version; do grep -q -e "$option" <<<"$output"; done
+	for option in --format --object --force --version; do grep -q -e "$option" <<<"$output"; done
 	prepare -h
 	[ "$status" = 0 ] && [[ $output == "usage: blkverify prepare"* ]]
 	prepare --version

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <blkverify/text.h>
@@ -22,8 +23,7 @@ static const char usage[] =
 "Compares the two whole and lists every run of differing sectors. TARGET is read\n"
 "past the page cache; what is a hole in both is passed over.\n"
 "\n"
-"  --format FMT       TARGET is an image of that format (qcow2, vmdk, ..., auto);\n"
-"                     the bytes that a guest sees are compared\n"
+CLI_FORMAT_USAGE
 "  --json             the result as JSON\n"
 "  --sector-size N    unit of sector numbers, 512 to 65536 (default:\n"
 "                     BLKVERIFY_SECTOR_SIZE, else 512)\n"
@@ -227,18 +227,23 @@ static int compare(struct comparison *c)
 int cli_compare(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "format", required_argument, NULL, 'f' },
+		CLI_FORMAT_OPTIONS,
 		{ "json", no_argument, NULL, 'j' },
 		{ "sector-size", required_argument, NULL, 's' },
 		CLI_COMMON_OPTIONS
 	};
-	const char *format = NULL, *size = NULL;
+	struct cli_format format = { .name = NULL };
+	const char *size = NULL;
 	struct comparison c = { .json = false };
 	int option, status;
 
 	while ((option = cli_option(argc, argv, options, usage)) != -1) {
 		switch (option) {
-		case 'f': format = optarg; break;
+		case 'f':
+		case 'o':
+			if (cli_format_option(&format, option, argc) < 0)
+				return TROUBLE;
+			break;
 		case 'j': c.json = true; break;
 		case 's': size = optarg; break;
 		case CLI_ANSWERED: return 0;
@@ -251,12 +256,13 @@ int cli_compare(int argc, char **argv)
 	    cli_two_operands(argc, argv, &c.target, &c.shadow) < 0)
 		return TROUBLE;
 	cli_interrupt_begin();
-	if (cli_pair_open(&c.pair, c.target, format, c.shadow) < 0)
+	if (cli_pair_open(&c.pair, c.target, &format, c.shadow) < 0) {
 		status = TROUBLE;
-	else {
+	} else {
 		status = compare(&c);
 		cli_pair_close(&c.pair);
 	}
+	free(format.object);
 	cli_interrupt_end();
 	return status;
 }

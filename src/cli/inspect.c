@@ -28,8 +28,7 @@ static const char usage[] =
 "\n"
 "  --sector N         the first sector\n"
 "  --count N          how many (default: 1)\n"
-"  --format FMT       TARGET is an image of that format (qcow2, vmdk, ..., auto);\n"
-"                     the bytes that a guest sees are shown\n"
+CLI_FORMAT_USAGE
 "  --sector-size N    unit of sector numbers, 512 to 65536 (default:\n"
 "                     BLKVERIFY_SECTOR_SIZE, else 512)\n"
 "  --help, --version\n"
@@ -228,11 +227,11 @@ static int inspect(struct inspection *q)
 }
 
 static int parse(int argc, char **argv, struct inspection *q,
-		 const char **format)
+		 struct cli_format *format)
 {
 	static const struct option options[] = {
 		{ "count", required_argument, NULL, 'c' },
-		{ "format", required_argument, NULL, 'f' },
+		CLI_FORMAT_OPTIONS,
 		{ "sector", required_argument, NULL, 'n' },
 		{ "sector-size", required_argument, NULL, 's' },
 		CLI_COMMON_OPTIONS
@@ -247,7 +246,11 @@ static int parse(int argc, char **argv, struct inspection *q,
 			if (cli_number("--count", optarg, &q->count) < 0)
 				return TROUBLE;
 			break;
-		case 'f': *format = optarg; break;
+		case 'f':
+		case 'o':
+			if (cli_format_option(format, option, argc) < 0)
+				return TROUBLE;
+			break;
 		case 'n':
 			given = true;
 			if (cli_number("--sector", optarg, &q->sector) < 0)
@@ -274,19 +277,20 @@ static int parse(int argc, char **argv, struct inspection *q,
 int cli_inspect(int argc, char **argv)
 {
 	struct inspection q = { .count = 1 };
-	const char *format = NULL;
+	struct cli_format format = { .name = NULL };
 	int status = parse(argc, argv, &q, &format);
 
 	if (status != SAME)
 		return status;
 	cli_interrupt_begin();
 	status = TROUBLE;
-	if (cli_pair_open(&q.pair, q.target, format, q.shadow) == 0) {
+	if (cli_pair_open(&q.pair, q.target, &format, q.shadow) == 0) {
 		status = inspect(&q);
 		cli_pair_close(&q.pair);
 		free(q.bytes[0]);
 		free(q.bytes[1]);
 	}
+	free(format.object);
 	cli_interrupt_end();
 	return status;
 }

@@ -2,8 +2,8 @@
 #include "cli.h"
 #include "pair.h"
 
-int cli_pair_open(struct cli_pair *pair, const char *target, const char *format,
-		  const char *shadow)
+int cli_pair_open(struct cli_pair *pair, const char *target,
+		  const struct cli_format *format, const char *shadow)
 {
 	if (cli_image_open(&pair->shadow, shadow, shadow, CLI_CACHED) < 0)
 		return -1;

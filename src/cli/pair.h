@@ -14,8 +14,8 @@ struct cli_pair {
 /* Opens both, the target below the page cache, and the state file. The
  * arguments are as in cli_source_open. Returns 0, or says what is wrong and
  * returns -1. */
-int cli_pair_open(struct cli_pair *pair, const char *target, const char *format,
-		  const char *shadow);
+int cli_pair_open(struct cli_pair *pair, const char *target,
+		  const struct cli_format *format, const char *shadow);
 void cli_pair_close(struct cli_pair *pair);
 
 #endif

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -27,8 +28,7 @@ static const char usage[] =
 "file system can, else a sparse copy. SHADOW may be a block device of the same\n"
 "length.\n"
 "\n"
-"  --format FMT       TARGET is an image of that format (qcow2, vmdk, ..., auto);\n"
-"                     the bytes that a guest sees are copied\n"
+CLI_FORMAT_USAGE
 "  --force            replace a SHADOW that exists, overwrite a block device\n"
 "  --help, --version\n"
 "\n"
@@ -170,18 +170,23 @@ static int make(const struct cli_image *target, const char *shadow, bool force)
 int cli_prepare(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "format", required_argument, NULL, 'f' },
+		CLI_FORMAT_OPTIONS,
 		{ "force", no_argument, NULL, 'F' },
 		CLI_COMMON_OPTIONS
 	};
-	const char *format = NULL, *target, *shadow;
+	struct cli_format format = { .name = NULL };
+	const char *target, *shadow;
 	struct cli_source source;
 	bool force = false;
 	int option, status = NOT_MADE;
 
 	while ((option = cli_option(argc, argv, options, usage)) != -1) {
 		switch (option) {
-		case 'f': format = optarg; break;
+		case 'f':
+		case 'o':
+			if (cli_format_option(&format, option, argc) < 0)
+				return NOT_MADE;
+			break;
 		case 'F': force = true; break;
 		case CLI_ANSWERED: return 0;
 		default: return USAGE;
@@ -190,10 +195,11 @@ int cli_prepare(int argc, char **argv)
 	if (cli_two_operands(argc, argv, &target, &shadow) < 0)
 		return USAGE;
 	cli_interrupt_begin();
-	if (cli_source_open(&source, target, format, CLI_CACHED) == 0) {
+	if (cli_source_open(&source, target, &format, CLI_CACHED) == 0) {
 		status = make(&source.image, shadow, force);
 		cli_source_close(&source);
 	}
+	free(format.object);
 	cli_interrupt_end();
 	return status;
 }

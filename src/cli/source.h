@@ -9,10 +9,29 @@ struct cli_source {
 	struct cli_export *export;   /* NULL: it is raw */
 };
 
-/* format: of qemu-img's names, "auto", or NULL, which means raw. Returns 0, or
- * says what is wrong and returns -1. */
+/* What the options say of it. */
+struct cli_format {
+	const char *name;            /* QEMU's, with options of its own where it
+	                                needs them, "auto", or NULL: raw */
+	const char **object;         /* what those options refer to */
+	unsigned objects;
+};
+
+/* The options for that: members of a list of them, and what is done for each.
+ * An object is added to a list that has room for argc of them. */
+#define CLI_FORMAT_OPTIONS                                                   \
+	{ "format", required_argument, NULL, 'f' },                          \
+	{ "object", required_argument, NULL, 'o' }
+#define CLI_FORMAT_USAGE                                                     \
+"  --format FMT       TARGET is an image of that format (qcow2, vmdk, ..., auto),\n" \
+"                     and meant are the bytes that a guest sees\n"           \
+"  --object OBJECT    an object of QEMU's that FMT refers to; may be repeated\n"
+int cli_format_option(struct cli_format *format, int option, int argc);
+
+/* Returns 0, or says what is wrong and returns -1. */
 int cli_source_open(struct cli_source *source, const char *path,
-		    const char *format, enum cli_freshness freshness);
+		    const struct cli_format *format,
+		    enum cli_freshness freshness);
 void cli_source_close(struct cli_source *source);
 
 #endif

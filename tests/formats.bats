@@ -1,0 +1,203 @@
+#!/usr/bin/env bats
+# --format: prepare, compare and inspect on images that QEMU serves for them.
+
+load functions
+load qemu
+load images
+
+json() { jq -r "$1" <<<"$output"; }
+
+setup() {
+	need_fuse
+	make_pair 4M
+}
+
+# big_image: QCOW2, which takes long enough to read to do something meanwhile, and SHADOW
+big_image() {
+	QCOW2="$BATS_TEST_TMPDIR/disk.qcow2"
+	qemu-img create -q -f qcow2 -o preallocation=metadata "$QCOW2" 32G
+	rm -f "$SHADOW"
+	truncate -s 32G "$SHADOW"
+}
+
+# no_shadow: neither a shadow nor half of one
+no_shadow() { [ ! -e "$SHADOW" ] && [ ! -e "$SHADOW.partial" ] || fail_with "there is: $(ls "$SHADOW"*)"; }
+
+# ---- prepare ----
+
+@test "prepare --format: a shadow of what a guest sees" {
+	local format
+	cp "$TARGET" "$BATS_TEST_TMPDIR/raw"
+	for format in qcow2 vmdk vdi vhdx vpc; do
+		qemu-img convert -f raw -O "$format" "$BATS_TEST_TMPDIR/raw" "$TARGET"
+		run blkverify prepare --force --format "$format" "$TARGET" "$SHADOW"
+		assert_clean || return
+		# some formats round the length up
+		cmp -n 4194304 "$BATS_TEST_TMPDIR/raw" "$SHADOW"
+		run blkverify compare --format "$format" "$TARGET" "$SHADOW"
+		assert_clean || return
+	done
+	nothing_served
+}
+
+@test "prepare --format=auto" {
+	run blkverify prepare --force --format auto "$TARGET" "$SHADOW"
+	assert_clean
+	assert_same_contents
+	cp "$TARGET" "$BATS_TEST_TMPDIR/raw"
+	qemu-img create -q -f qcow2 "$TARGET" 100M
+	qemu-io -f qcow2 -c "write -P 7 50M 64K" "$TARGET" >/dev/null
+	run blkverify prepare --format auto --force "$TARGET" "$SHADOW"
+	assert_clean
+	assert_says "$SHADOW: 104857600 bytes, 65536 of them copied, the rest zeros"
+	assert_filled "$SHADOW" 52428800 65536 07
+	[ $(($(stat -c '%b * %B' "$SHADOW"))) -le 1048576 ]
+	nothing_served
+}
+
+@test "prepare --format: what cannot be served makes no shadow" {
+	rm "$SHADOW"
+	run blkverify prepare --format qcow2 "$TARGET" "$SHADOW"
+	assert_status 1
+	no_shadow
+	run blkverify prepare --format qcow2 "$BATS_TEST_TMPDIR/none" "$SHADOW"
+	assert_trouble 1 "$BATS_TEST_TMPDIR/none: does not exist"
+	qemu-img create -q -f qcow2 "$TARGET" 1M
+	run blkverify prepare --force --format qcow2 "$TARGET" "$TARGET"
+	assert_trouble 1 "$TARGET: is the target"
+	no_shadow
+	nothing_served
+}
+
+@test "prepare --format: Ctrl-C leaves nothing" {
+	big_image
+	rm "$SHADOW"
+	INTERRUPT=0.1 run on_terminal "$COMMAND" prepare --format qcow2 "$QCOW2" "$SHADOW"
+	assert_status 130
+	no_shadow
+	nothing_served
+}
+
+# ---- compare ----
+
+@test "compare --format: the bytes that a guest sees" {
+	make_qcow2_pair 4M
+	run blkverify compare --format qcow2 "$QCOW2" "$SHADOW"
+	assert_clean
+	assert_says "same contents: 4194304 bytes, 0 of them holes in both"
+	run blkverify compare --format=auto "$QCOW2" "$SHADOW"
+	assert_clean
+	assert_says "same contents: 4194304 bytes, 0 of them holes in both"
+	run blkverify compare --format auto "$SHADOW" "$QCOW2"
+	assert_status 1
+	damage_qcow2 1234567
+	run blkverify compare --format auto "$QCOW2" "$SHADOW"
+	assert_status 1
+	assert_says "contents mismatch in sector 2411 at offset 1234567: 1 run, 1 sector, 1 byte"
+	run blkverify compare --format qcow2 --json "$QCOW2" "$SHADOW"
+	assert_status 1
+	[ "$(json '.target.path, .target.length, .differing_runs' | xargs)" = "$QCOW2 4194304 1" ]
+	nothing_served
+}
+
+@test "compare --format: damage under the page cache is found" {
+	make_qcow2_pair 1M
+	attach_loop "$QCOW2"
+	exec {HELD}<"$LOOP"
+	cat "$LOOP" >/dev/null
+	damage_qcow2 700000
+	run blkverify compare --format qcow2 "$LOOP" "$SHADOW"
+	assert_status 1
+	assert_says "contents mismatch in sector 1367 at offset 700000: 1 run, 1 sector, 1 byte"
+	exec {HELD}<&-
+}
+
+@test "compare --format and --object: an encrypted image" {
+	make_qcow2_pair 1M
+	printf secret >"$BATS_TEST_TMPDIR/password"
+	key="secret,id=key,file=$BATS_TEST_TMPDIR/password"
+	qemu-img create -q -f luks --object "$key" -o key-secret=key,iter-time=10 "$BATS_TEST_TMPDIR/luks" 1M
+	qemu-img convert -n -f raw --object "$key" --target-image-opts "$SHADOW" \
+		"driver=luks,key-secret=key,file.filename=$BATS_TEST_TMPDIR/luks"
+	run blkverify compare --format luks,key-secret=key --object "$key" "$BATS_TEST_TMPDIR/luks" "$SHADOW"
+	assert_clean
+	damage_shadow 9999
+	run blkverify compare --format luks,key-secret=key --object "$key" "$BATS_TEST_TMPDIR/luks" "$SHADOW"
+	assert_status 1
+	run blkverify compare --format luks,key-secret=key "$BATS_TEST_TMPDIR/luks" "$SHADOW"
+	assert_status 2
+	run blkverify compare --object "$key" "$TARGET" "$SHADOW"
+	assert_trouble 2 --object "--format"
+	nothing_served
+}
+
+@test "compare --format: what cannot be served" {
+	make_qcow2_pair 1M
+	run blkverify compare --format vmdk "$QCOW2" "$SHADOW"
+	assert_status 2
+	run blkverify compare --format no-such "$QCOW2" "$SHADOW"
+	assert_status 2
+	run blkverify compare --format qcow2 "$BATS_TEST_TMPDIR/none" "$SHADOW"
+	assert_trouble 2 "$BATS_TEST_TMPDIR/none: does not exist"
+	run blkverify compare --format auto "$BATS_TEST_TMPDIR/none" "$SHADOW"
+	assert_trouble 2 "$BATS_TEST_TMPDIR/none: does not exist"
+	run blkverify compare --format qcow2 "$BATS_TEST_TMPDIR" "$SHADOW"
+	assert_trouble 2 "is a directory"
+	run blkverify compare --format qcow2 "$QCOW2" "$QCOW2"
+	assert_trouble 2 "$QCOW2: is its own shadow"
+	mkdir "$BATS_TEST_TMPDIR/empty"
+	PATH="$BATS_TEST_TMPDIR/empty" run "$COMMAND" compare --format qcow2 "$QCOW2" "$SHADOW"
+	assert_trouble 2 "qemu-utils"
+	# somebody else writes to it
+	serve_qcow2
+	run blkverify compare --format qcow2 "$QCOW2" "$SHADOW"
+	assert_status 2
+	[[ $output == *lock* ]]
+	stop_serving
+	nothing_served
+}
+
+@test "compare --format: Ctrl-C, and a kill, leave nothing behind" {
+	big_image
+	INTERRUPT=0.1 run on_terminal "$COMMAND" compare --format qcow2 "$QCOW2" "$SHADOW"
+	assert_status 130
+	nothing_served
+	background "$COMMAND" compare --format qcow2 "$QCOW2" "$SHADOW"
+	until_true 10 grep -q -F "$BATS_TEST_TMPDIR/blkverify-" /proc/self/mounts
+	sleep 0.1
+	kill -9 "$PID"
+	wait_for_background
+	assert_status 137
+	until_true 10 nothing_served
+}
+
+@test "compare --format: an end of the server is trouble, and no difference" {
+	big_image
+	background "$COMMAND" compare --format qcow2 "$QCOW2" "$SHADOW"
+	until_true 10 grep -q -F "$BATS_TEST_TMPDIR/blkverify-" /proc/self/mounts
+	sleep 0.1
+	kill -9 "$(pgrep -f -- "^qemu-storage-daemon.*$BATS_TEST_TMPDIR/blkverify-")"
+	wait_for_background
+	assert_status 2
+	[[ $output == *"blkverify: qemu-storage-daemon was killed by signal 9"* ]]
+	[[ $output != *mismatch* && $output != *same* ]]
+	nothing_served
+}
+
+# ---- inspect ----
+
+@test "inspect --format: the bytes that a guest sees" {
+	make_qcow2_pair 1M
+	run blkverify inspect --format qcow2 --sector 100 "$QCOW2" "$SHADOW"
+	assert_status 0
+	assert_says "sector 100, offset 51200: same"
+	damage_qcow2 51201
+	run blkverify inspect --format auto --sector 100 "$QCOW2" "$SHADOW"
+	assert_status 1
+	assert_says "sector 100, offset 51200: 1 byte differs"
+	run blkverify inspect --format vmdk --sector 100 "$QCOW2" "$SHADOW"
+	assert_status 2
+	run blkverify inspect --object x --sector 100 "$QCOW2" "$SHADOW"
+	assert_trouble 2 --object
+	nothing_served
+}
