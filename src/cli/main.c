@@ -19,6 +19,7 @@ static const struct call {
 	{ "prepare", cli_prepare, "make the shadow of an image" },
 	{ "compare", cli_compare, "compare an image with its shadow, whole" },
 	{ "inspect", cli_inspect, "show sectors of both, side by side" },
+	{ "doctor", cli_doctor, "say beforehand if a program can be verified" },
 };
 
 /* In one write, so that lines of several processes do not mix. */

@@ -1,0 +1,20 @@
+/* machine: what there is here that the library or "run --format" makes use
+ * of. */
+#ifndef BV_MACHINE_H
+#define BV_MACHINE_H
+
+#include <stdbool.h>
+
+/* Each NULL where it is there, else what is in the way. */
+struct cli_machine {
+	const char *fuse;            /* /dev/fuse, and who mounts */
+	const char *daemon;          /* qemu-storage-daemon */
+	const char *uring;           /* io_uring */
+	const char *message;         /* its IORING_OP_MSG_RING */
+	const char *inject;          /* results of its NOP that one can choose */
+	const char *dispatch;        /* Syscall User Dispatch */
+};
+
+void cli_machine_look(struct cli_machine *machine);
+
+#endif
