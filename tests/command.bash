@@ -1,4 +1,5 @@
-# Helpers for the tests of the command: `load functions`, `load qemu`, then `load command`.
+# Helpers for the tests of the command: `load functions`, `load qemu`, then `load command`. Each test is looked at in the
+# end for what it leaves behind.
 
 : "${BLK_COMMAND:?is not set: make check sets it}"
 
@@ -6,6 +7,8 @@
 export TMPDIR="$BATS_TEST_TMPDIR"
 
 need_command() { [ -x "$BLK_COMMAND" ] || skip "the command was not built"; }
+
+blkverify() { "$BLK_COMMAND" "$@"; }
 
 # watched [OPTION...] -- CMD...: CMD under the command, on TARGET and SHADOW
 watched() { "$BLK_COMMAND" run -t "$TARGET" -s "$SHADOW" "$@"; }
@@ -41,6 +44,22 @@ assert_closing() {
 	[ "$(sed -n 's/^blkverify: //p' <<<"$output" | tail -n 1)" = "$1" ] || fail_with "expected as the last line: $1"
 }
 
+# assert_says LINE...: each is a line of $output, whole
+assert_says() {
+	local line
+	for line; do
+		grep -q -x -F -e "$line" <<<"$output" || fail_with "expected the line: $line" || return
+	done
+}
+
+# assert_trouble STATUS WORD...: that status, and one line on what is wrong, which has all the WORDs
+assert_trouble() {
+	assert_status "$1" || return
+	shift
+	assert_one_line "$@" || return
+	[ "$(wc -l <<<"$output")" = 1 ] || fail_with "expected nothing but that line"
+}
+
 # ---- served images ----
 
 # make_image FORMAT [OPTION...]: IMAGE is a new one with the shadow's contents
@@ -60,34 +79,44 @@ damage_image() {
 
 # ---- what is left behind ----
 
-# processes that have this test's directory in their command line, but for the test's own
+# processes that were begun in this test. Asked of their environment, in which TMPDIR is the test's own: bats's
+# processes have another one, and none of their own.
 left_processes() {
-	local pid
-	for pid in $(pgrep -f -- "$BATS_TEST_TMPDIR"); do
-		case $(ps -o comm= -p "$pid") in
-		bats* | timeout | bash | cat | "") ;;
-		*) ps -o pid=,args= -p "$pid" ;;
-		esac
+	local file
+	for file in $(env -u TMPDIR grep -lz -- "^TMPDIR=$BATS_TEST_TMPDIR" /proc/[0-9]*/environ 2>/dev/null); do
+		ps -o pid=,args= -p "${file//[!0-9]/}"
 	done
+}
+
+# states_of ID: what is in shared memory of the shadow with that device and inode number
+states_of() { compgen -G "/dev/shm/blkverify-$1-*"; }
+
+left_states() {
+	local id loop
+	for id in $(find "$BATS_TEST_TMPDIR" -type f -printf '%D-%i\n'); do states_of "$id"; done
+	for loop in "${LOOPS[@]}"; do states_of "$(($(stat -c '%Hr * 256 + %Lr' "$loop")))-0"; done
 }
 
 left() {
 	left_processes
+	left_states
 	grep -F -- "$BATS_TEST_TMPDIR" /proc/self/mounts
-	compgen -G "$TMPDIR/blkverify-export.*"
+	find "$BATS_TEST_TMPDIR" -name 'blkverify-*'
 }
 
 nothing_left() { [ -z "$(left)" ]; }
 
-# assert_nothing_left: what was killed and who clears up after it takes a moment
-assert_nothing_left() { until_true 5 nothing_left || fail_with "left behind: $(left)"; }
+assert_nothing_left() { nothing_left || fail_with "left behind: $(left)"; }
 
-# end_of_test: for teardown, in which a test fails that leaves something behind
-end_of_test() {
-	local pid dir what
+# assert_nothing_stays: what was killed and who clears up after it takes a moment
+assert_nothing_stays() { until_true 5 nothing_left || assert_nothing_left; }
+
+# a test fails that leaves something behind
+teardown() {
+	local dir what
 	for dir in "${MOUNTS[@]}"; do umount "$dir" || umount -l "$dir"; done
-	what=$(assert_nothing_left 2>&1) || :
-	for pid in "${DAEMONS[@]}"; do end_process "$pid"; done
-	clean_up
+	MOUNTS=()
+	what=$(assert_nothing_stays 2>&1) || :
+	end_all
 	[ -z "$what" ] || fail_with "$what"
 }

@@ -3,9 +3,11 @@
 
 load functions
 load qemu
+load command
 load images
 
 setup() {
+	need_command
 	make_pair 4M
 }
 
@@ -266,7 +268,7 @@ stale_target() {
 	# descriptor 3 is the shadow, 4 the target, which is opened once more
 	run bash -c 'exec "$@" 3>&- 4>&- 5>&- 6>&-' - \
 		strace -f -o "$BATS_TEST_TMPDIR/trace" -e trace=openat -P /proc/self/fd/4 -e inject=openat:error=EINVAL \
-		"$COMMAND" compare "$TARGET" "$SHADOW"
+		"$BLK_COMMAND" compare "$TARGET" "$SHADOW"
 	grep -q 'O_DIRECT.*INJECTED' "$BATS_TEST_TMPDIR/trace"
 	assert_status 1
 	assert_says "contents mismatch in sector 2411 at offset 1234567: 1 run, 1 sector, 1 byte"
@@ -302,12 +304,11 @@ stale_target() {
 	run blkverify compare "$TARGET" /dev/zero
 	assert_trouble 2 "/dev/zero: neither"
 	mkfifo "$BATS_TEST_TMPDIR/pipe"
-	run timeout 5 "$COMMAND" compare "$BATS_TEST_TMPDIR/pipe" "$SHADOW"
+	run timeout 5 "$BLK_COMMAND" compare "$BATS_TEST_TMPDIR/pipe" "$SHADOW"
 	assert_trouble 2 "pipe: neither"
-	open_to_nobody
-	install -m 755 "$COMMAND" "$BATS_TEST_TMPDIR/nobody/blkverify"
+	command_for_nobody
 	chmod 600 "$TARGET"
-	run as_nobody "$BATS_TEST_TMPDIR/nobody/blkverify" compare "$TARGET" "$SHADOW"
+	run as_nobody "$BLK_COMMAND" compare "$TARGET" "$SHADOW"
 	assert_trouble 2 "$TARGET: permission denied"
 }
 
@@ -324,7 +325,7 @@ stale_target() {
 }
 
 @test "an output that takes nothing" {
-	run bash -c '"$@" >/dev/full' - "$COMMAND" compare "$TARGET" "$SHADOW"
+	run bash -c '"$@" >/dev/full' - "$BLK_COMMAND" compare "$TARGET" "$SHADOW"
 	assert_trouble 2 "standard output"
 }
 
@@ -393,18 +394,18 @@ torn_write() {
 # ---- a terminal, and somebody at it ----
 
 @test "a progress bar on a terminal, and none elsewhere" {
-	run slowly on_terminal "$COMMAND" compare "$TARGET" "$SHADOW"
+	run slowly on_terminal "$BLK_COMMAND" compare "$TARGET" "$SHADOW"
 	assert_status 0
 	bar_moved
 	# it is gone in the end, and nothing stands behind the result
 	[[ $output == *$' \r'"same contents: "* ]]
-	run slowly "$COMMAND" compare "$TARGET" "$SHADOW"
+	run slowly "$BLK_COMMAND" compare "$TARGET" "$SHADOW"
 	assert_clean
 	! has_bar
 }
 
 @test "Ctrl-C" {
-	DELAY=$SLOW INTERRUPT=0.1 run slowly on_terminal "$COMMAND" compare "$TARGET" "$SHADOW"
+	DELAY=$SLOW INTERRUPT=0.1 run slowly on_terminal "$BLK_COMMAND" compare "$TARGET" "$SHADOW"
 	assert_status 130
 	[[ $output != *"same contents"* ]]
 }

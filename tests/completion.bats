@@ -2,7 +2,10 @@
 # What bash and zsh complete: all options there are, and nothing else.
 
 load functions
-load images
+load qemu
+load command
+
+setup() { need_command; }
 
 COMPLETIONS="$BLK_SRCDIR/completions"
 

@@ -3,7 +3,7 @@
 
 load functions
 load qemu
-load images
+load command
 
 setup_file() {
 	cd "$BATS_FILE_TMPDIR"
@@ -68,6 +68,7 @@ setup_file() {
 }
 
 setup() {
+	need_command
 	cd "$BATS_FILE_TMPDIR"
 }
 
@@ -88,7 +89,6 @@ assert_verdict() {
 	1) assert_says "verdict: one thing is not covered" ;;
 	*) assert_says "verdict: not all is covered" ;;
 	esac
-	! compgen -G "$BATS_TEST_TMPDIR/blkverify-doctor.*" || fail_with "something is left"
 }
 
 # treated FUNCTION: the words above the list that has it
@@ -254,20 +254,17 @@ changed() {
 @test "a set-user-id program, and one with capabilities" {
 	need_root
 	need_program setcap
-	open_to_nobody
-	mkdir -p "$BATS_TEST_TMPDIR/nobody/shim/.libs"
-	mv "$BATS_TEST_TMPDIR/nobody/libblkverify.so" "$BATS_TEST_TMPDIR/nobody/shim/.libs"
-	install -m 755 "$COMMAND" "$BATS_TEST_TMPDIR/nobody/blkverify"
+	command_for_nobody
 	install -m 755 plain "$BATS_TEST_TMPDIR/nobody/plain"
-	export TMPDIR=/tmp
-	run as_nobody "$BATS_TEST_TMPDIR/nobody/blkverify" doctor "$BATS_TEST_TMPDIR/nobody/plain"
+	chmod 777 "$TMPDIR"
+	run as_nobody "$BLK_COMMAND" doctor "$BATS_TEST_TMPDIR/nobody/plain"
 	assert_verdict 0
 	chmod u+s "$BATS_TEST_TMPDIR/nobody/plain"
-	run as_nobody "$BATS_TEST_TMPDIR/nobody/blkverify" doctor "$BATS_TEST_TMPDIR/nobody/plain"
+	run as_nobody "$BLK_COMMAND" doctor "$BATS_TEST_TMPDIR/nobody/plain"
 	assert_verdict 1 "another user or group"
 	chmod u-s "$BATS_TEST_TMPDIR/nobody/plain"
 	setcap cap_net_raw+ep "$BATS_TEST_TMPDIR/nobody/plain" || skip "no file capabilities here"
-	run as_nobody "$BATS_TEST_TMPDIR/nobody/blkverify" doctor "$BATS_TEST_TMPDIR/nobody/plain"
+	run as_nobody "$BLK_COMMAND" doctor "$BATS_TEST_TMPDIR/nobody/plain"
 	assert_verdict 1 "file capabilities"
 }
 
@@ -352,30 +349,27 @@ changed() {
 @test "what the machine lacks" {
 	need_program strace
 	mkdir "$BATS_TEST_TMPDIR/empty"
-	PATH="$BATS_TEST_TMPDIR/empty" run "$COMMAND" doctor ./plain
+	PATH="$BATS_TEST_TMPDIR/empty" run "$BLK_COMMAND" doctor ./plain
 	assert_verdict 0
 	assert_says "  qemu-storage-daemon, for --format: not found; install the package qemu-utils"
-	run strace -o /dev/null -e trace=io_uring_setup -e inject=io_uring_setup:error=EPERM "$COMMAND" doctor ./plain
+	run strace -o /dev/null -e trace=io_uring_setup -e inject=io_uring_setup:error=EPERM "$BLK_COMMAND" doctor ./plain
 	assert_verdict 0
 	[[ $output == *"io_uring: not allowed: "*"MSG_RING, for requests on targets: no io_uring"* ]]
-	run strace -o /dev/null -e trace=io_uring_register -e inject=io_uring_register:error=EINVAL "$COMMAND" doctor ./plain
+	run strace -o /dev/null -e trace=io_uring_register -e inject=io_uring_register:error=EINVAL "$BLK_COMMAND" doctor ./plain
 	assert_says "  io_uring: MSG_RING, for requests on targets: the kernel is older than 5.18"
-	run strace -o /dev/null -e trace=openat -P /dev/fuse -e inject=openat:error=EACCES "$COMMAND" doctor ./plain
+	run strace -o /dev/null -e trace=openat -P /dev/fuse -e inject=openat:error=EACCES "$BLK_COMMAND" doctor ./plain
 	assert_says "  FUSE, for --format: permission denied on /dev/fuse; a container has to be given it"
-	run strace -o /dev/null -e trace=prctl -e inject=prctl:error=EINVAL "$COMMAND" doctor ./plain
+	run strace -o /dev/null -e trace=prctl -e inject=prctl:error=EINVAL "$BLK_COMMAND" doctor ./plain
 	[[ $output == *"Syscall User Dispatch, for BLKVERIFY_TRAP=1: the kernel has none"* ]]
 }
 
 @test "a library that has no effect" {
 	need_root
-	open_to_nobody
-	mkdir -p "$BATS_TEST_TMPDIR/nobody/shim/.libs"
-	mv "$BATS_TEST_TMPDIR/nobody/libblkverify.so" "$BATS_TEST_TMPDIR/nobody/shim/.libs"
-	install -m 755 "$COMMAND" "$BATS_TEST_TMPDIR/nobody/blkverify"
+	command_for_nobody
 	install -m 755 plain "$BATS_TEST_TMPDIR/nobody/plain"
-	export TMPDIR=/tmp
+	chmod 777 "$TMPDIR"
 	chmod 600 "$BATS_TEST_TMPDIR/nobody/shim/.libs/libblkverify.so"
-	run as_nobody "$BATS_TEST_TMPDIR/nobody/blkverify" doctor "$BATS_TEST_TMPDIR/nobody/plain"
+	run as_nobody "$BLK_COMMAND" doctor "$BATS_TEST_TMPDIR/nobody/plain"
 	assert_verdict 1 "libblkverify.so: the dynamic linker ignores LD_PRELOAD"
 	# one that is something else
 	echo 'int nothing;' | ${CC:-cc} -shared -fPIC -x c - -o "$BATS_TEST_TMPDIR/nobody/shim/.libs/libblkverify.so"

@@ -15,8 +15,6 @@ setup() {
 	make_image qcow2
 }
 
-teardown() { end_of_test; }
-
 # a program that goes on until it is told to end
 FOREVER=(diskio open {} r read 0 512 say ready sleep 100000)
 
@@ -33,7 +31,7 @@ begin_forever() {
 	run tested -- bash -c 'diskio open "$0" r read 0 512; kill -SEGV $$' {}
 	assert_status 139
 	assert_closing "1 process, 1 read, 0 writes verified, no mismatch"
-	nothing_left || fail_with "left behind: $(left)"
+	assert_nothing_left
 }
 
 @test "signals to the command end all" {
@@ -43,19 +41,19 @@ begin_forever() {
 		kill -s "$signal" "$PID"
 		wait_for_end
 		assert_status $((128 + $(kill -l "$signal")))
-		nothing_left || fail_with "$signal: left behind: $(left)"
+		assert_nothing_left || fail_with "$signal"
 	done
 }
 
 @test "the command is killed" {
 	begin_forever
 	kill -9 "$PID"
-	assert_nothing_left
+	assert_nothing_stays
 	# what was written is in the image
 	background_tested -- diskio open {} rw write 0 512 aa say ready sleep 100000
 	until_true 10 background_says "^ready"
 	kill -9 "$PID"
-	assert_nothing_left
+	assert_nothing_stays
 	run tested -- qemu-io -f raw -c "read -P 0xaa 0 512" {}
 	assert_status 0
 }
@@ -80,7 +78,7 @@ unreachable() { [ -z "$(left_processes)" ]; }
 	grep -qF "$TMPDIR" /proc/self/mounts || fail_with "nothing is left to be cleared up"
 	run tested -- qemu-io -f raw -c "read 0 4M" {}
 	assert_status 0
-	nothing_left || fail_with "left behind: $(left)"
+	assert_nothing_left
 }
 
 @test "the keeper is killed" {
@@ -90,7 +88,7 @@ unreachable() { [ -z "$(left_processes)" ]; }
 	kill "$PID"
 	wait_for_end
 	assert_status 125
-	assert_nothing_left
+	assert_nothing_stays
 }
 
 @test "two at the same time leave each other alone" {
@@ -123,7 +121,7 @@ unreachable() { [ -z "$(left_processes)" ]; }
 		[[ $output == *"blkverify: qemu-storage-daemon was killed by signal 9 while it served $IMAGE"* ]]
 		[[ $output == *" verified, no mismatch"* && $output != *"return value mismatch"* ]] ||
 			fail_with "$how: taken for a mismatch"
-		nothing_left || fail_with "left behind: $(left)"
+		assert_nothing_left
 		# no range is forgotten about, but the one that was being written
 		damage_image "$BAD"
 		run tested -- dd if={} of=/dev/null bs=4k status=none
@@ -161,7 +159,7 @@ fake_daemon() {
 		wait_for_end
 		assert_status $((128 + $(kill -l "$signal")))
 		[ "$output" = "blkverify: begun" ]
-		nothing_left || fail_with "left behind: $(left)"
+		assert_nothing_left
 	done
 }
 
@@ -182,9 +180,9 @@ fake_daemon() {
 		"send:$words listener {}" 'expect:ready' key:Z expect:Stopped send:fg 'expect:caught 18' key:C 'expect:caught 2\r' \
 		wait:0.3 absent:qemu key:Z expect:Stopped 'send:kill -USR2 %1; fg' 'expect:caught 12' 'send:echo status=$?' 'expect:status=7'
 	assert_status 0
-	nothing_left || fail_with "left behind: $(left)"
+	assert_nothing_left
 	run python3 "$BLK_SRCDIR/tests/terminal.py" 'send:stty -echo' \
 		"send:$words diskio open {} r read 0 512 say ready sleep 100000" 'expect:ready\r' hangup
 	assert_status 0
-	assert_nothing_left
+	assert_nothing_stays
 }

@@ -15,8 +15,6 @@ setup() {
 	make_image qcow2
 }
 
-teardown() { end_of_test; }
-
 # work on the served file
 WORK=(qemu-io -f raw -t none -c "write -P 7 1M 64k" -c "write -P 9 1100k 1k" -c "read -P 9 1100k 1k" -c "write -z 2M 128k"
 	-c "read 0 1M" -c flush {})
@@ -31,7 +29,7 @@ assert_worked() {
 @test "qcow2: clean, and what was written is in the image" {
 	run tested -- "${WORK[@]}"
 	assert_worked
-	assert_nothing_left
+	assert_nothing_stays
 	qemu-img compare -f qcow2 -F raw "$IMAGE" "$SHADOW"
 	run qemu-img check "$IMAGE"
 	assert_status 0
@@ -42,7 +40,7 @@ assert_worked() {
 	run tested -- qemu-io -f raw -t none -c "read 0 1M" -c "read 1M 64k" {}
 	assert_mismatch read $((BAD / 512)) "$BAD" 120
 	[[ $output == *" 0 writes verified, 1 mismatch" ]]
-	assert_nothing_left
+	assert_nothing_stays
 	run tested -- qemu-io -f raw -t none -c "read 0 1M" {}
 	assert_status 0
 }
@@ -154,7 +152,7 @@ unusable() {
 	for word; do
 		[[ $(blk_lines) == *"$word"* ]] || fail_with "expected: $word" || return
 	done
-	nothing_left || fail_with "left behind: $(left)"
+	assert_nothing_left
 }
 
 @test "usage" {

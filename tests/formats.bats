@@ -3,11 +3,13 @@
 
 load functions
 load qemu
+load command
 load images
 
 json() { jq -r "$1" <<<"$output"; }
 
 setup() {
+	need_command
 	need_fuse
 	make_pair 4M
 }
@@ -19,9 +21,6 @@ big_image() {
 	rm -f "$SHADOW"
 	truncate -s 32G "$SHADOW"
 }
-
-# no_shadow: neither a shadow nor half of one
-no_shadow() { [ ! -e "$SHADOW" ] && [ ! -e "$SHADOW.partial" ] || fail_with "there is: $(ls "$SHADOW"*)"; }
 
 # ---- prepare ----
 
@@ -37,7 +36,7 @@ no_shadow() { [ ! -e "$SHADOW" ] && [ ! -e "$SHADOW.partial" ] || fail_with "the
 		run blkverify compare --format "$format" "$TARGET" "$SHADOW"
 		assert_clean || return
 	done
-	nothing_served
+	assert_nothing_left
 }
 
 @test "prepare --format=auto" {
@@ -52,7 +51,7 @@ no_shadow() { [ ! -e "$SHADOW" ] && [ ! -e "$SHADOW.partial" ] || fail_with "the
 	assert_says "$SHADOW: 104857600 bytes, 65536 of them copied, the rest zeros"
 	assert_filled "$SHADOW" 52428800 65536 07
 	[ $(($(stat -c '%b * %B' "$SHADOW"))) -le 1048576 ]
-	nothing_served
+	assert_nothing_left
 }
 
 @test "prepare --format: what cannot be served makes no shadow" {
@@ -66,16 +65,16 @@ no_shadow() { [ ! -e "$SHADOW" ] && [ ! -e "$SHADOW.partial" ] || fail_with "the
 	run blkverify prepare --force --format qcow2 "$TARGET" "$TARGET"
 	assert_trouble 1 "$TARGET: is the target"
 	no_shadow
-	nothing_served
+	assert_nothing_left
 }
 
 @test "prepare --format: Ctrl-C leaves nothing" {
 	big_image
 	rm "$SHADOW"
-	INTERRUPT=0.1 run on_terminal "$COMMAND" prepare --format qcow2 "$QCOW2" "$SHADOW"
+	INTERRUPT=0.1 run on_terminal "$BLK_COMMAND" prepare --format qcow2 "$QCOW2" "$SHADOW"
 	assert_status 130
 	no_shadow
-	nothing_served
+	assert_nothing_left
 }
 
 # ---- compare ----
@@ -97,7 +96,7 @@ no_shadow() { [ ! -e "$SHADOW" ] && [ ! -e "$SHADOW.partial" ] || fail_with "the
 	run blkverify compare --format qcow2 --json "$QCOW2" "$SHADOW"
 	assert_status 1
 	[ "$(json '.target.path, .target.length, .differing_runs' | xargs)" = "$QCOW2 4194304 1" ]
-	nothing_served
+	assert_nothing_left
 }
 
 @test "compare --format: damage under the page cache is found" {
@@ -128,7 +127,7 @@ no_shadow() { [ ! -e "$SHADOW" ] && [ ! -e "$SHADOW.partial" ] || fail_with "the
 	assert_status 2
 	run blkverify compare --object "$key" "$TARGET" "$SHADOW"
 	assert_trouble 2 --object "--format"
-	nothing_served
+	assert_nothing_left
 }
 
 @test "compare --format: what cannot be served" {
@@ -146,7 +145,7 @@ no_shadow() { [ ! -e "$SHADOW" ] && [ ! -e "$SHADOW.partial" ] || fail_with "the
 	run blkverify compare --format qcow2 "$QCOW2" "$QCOW2"
 	assert_trouble 2 "$QCOW2: is its own shadow"
 	mkdir "$BATS_TEST_TMPDIR/empty"
-	PATH="$BATS_TEST_TMPDIR/empty" run "$COMMAND" compare --format qcow2 "$QCOW2" "$SHADOW"
+	PATH="$BATS_TEST_TMPDIR/empty" run "$BLK_COMMAND" compare --format qcow2 "$QCOW2" "$SHADOW"
 	assert_trouble 2 "qemu-utils"
 	# somebody else writes to it
 	serve_qcow2
@@ -154,26 +153,26 @@ no_shadow() { [ ! -e "$SHADOW" ] && [ ! -e "$SHADOW.partial" ] || fail_with "the
 	assert_status 2
 	[[ $output == *lock* ]]
 	stop_serving
-	nothing_served
+	assert_nothing_left
 }
 
 @test "compare --format: Ctrl-C, and a kill, leave nothing behind" {
 	big_image
-	INTERRUPT=0.1 run on_terminal "$COMMAND" compare --format qcow2 "$QCOW2" "$SHADOW"
+	INTERRUPT=0.1 run on_terminal "$BLK_COMMAND" compare --format qcow2 "$QCOW2" "$SHADOW"
 	assert_status 130
-	nothing_served
-	background "$COMMAND" compare --format qcow2 "$QCOW2" "$SHADOW"
+	assert_nothing_left
+	background "$BLK_COMMAND" compare --format qcow2 "$QCOW2" "$SHADOW"
 	until_true 10 grep -q -F "$BATS_TEST_TMPDIR/blkverify-" /proc/self/mounts
 	sleep 0.1
 	kill -9 "$PID"
 	wait_for_background
 	assert_status 137
-	until_true 10 nothing_served
+	assert_nothing_stays
 }
 
 @test "compare --format: an end of the server is trouble, and no difference" {
 	big_image
-	background "$COMMAND" compare --format qcow2 "$QCOW2" "$SHADOW"
+	background "$BLK_COMMAND" compare --format qcow2 "$QCOW2" "$SHADOW"
 	until_true 10 grep -q -F "$BATS_TEST_TMPDIR/blkverify-" /proc/self/mounts
 	sleep 0.1
 	kill -9 "$(pgrep -f -- "^qemu-storage-daemon.*$BATS_TEST_TMPDIR/blkverify-")"
@@ -181,7 +180,7 @@ no_shadow() { [ ! -e "$SHADOW" ] && [ ! -e "$SHADOW.partial" ] || fail_with "the
 	assert_status 2
 	[[ $output == *"blkverify: qemu-storage-daemon was killed by signal 9"* ]]
 	[[ $output != *mismatch* && $output != *same* ]]
-	nothing_served
+	assert_nothing_left
 }
 
 # ---- inspect ----
@@ -199,5 +198,5 @@ no_shadow() { [ ! -e "$SHADOW" ] && [ ! -e "$SHADOW.partial" ] || fail_with "the
 	assert_status 2
 	run blkverify inspect --object x --sector 100 "$QCOW2" "$SHADOW"
 	assert_trouble 2 --object
-	nothing_served
+	assert_nothing_left
 }

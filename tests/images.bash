@@ -1,34 +1,7 @@
-# Helpers for the tests of the calls that look at images: `load functions`, `load qemu`, then `load images`.
+# Helpers for the tests of the calls that look at images: `load command` comes before.
 
-COMMAND="${BLK_COMMAND:-$BLK_BUILDDIR/blkverify}"
-
-blkverify() { "$COMMAND" "$@"; }
-
-# what is served is made in there
-export TMPDIR="$BATS_TEST_TMPDIR"
-
-# nothing_served: of images that were served nothing is left, no mount, no process, no file
-nothing_served() {
-	! grep -F -- "$BATS_TEST_TMPDIR/blkverify-" /proc/self/mounts || return
-	! pgrep -a -f -- "$BATS_TEST_TMPDIR/blkverify-" || return
-	! compgen -G "$BATS_TEST_TMPDIR/blkverify-*"
-}
-
-# assert_says LINE...: each is a line of $output, whole
-assert_says() {
-	local line
-	for line; do
-		grep -q -x -F -e "$line" <<<"$output" || fail_with "expected the line: $line" || return
-	done
-}
-
-# assert_trouble STATUS WORD...: that status, and one line on what is wrong, which has all the WORDs
-assert_trouble() {
-	assert_status "$1" || return
-	shift
-	assert_one_line "$@" || return
-	[ "$(wc -l <<<"$output")" = 1 ] || fail_with "expected nothing but that line"
-}
+# no_shadow: neither a shadow nor half of one
+no_shadow() { [ ! -e "$SHADOW" ] && [ ! -e "$SHADOW.partial" ] || fail_with "there is: $(ls "$SHADOW"*)"; }
 
 # on_terminal CMD...: with a terminal of its own for its output. INTERRUPT=SECONDS: so long after its first output,
 # somebody presses Ctrl-C.

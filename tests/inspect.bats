@@ -3,9 +3,11 @@
 
 load functions
 load qemu
+load command
 load images
 
 setup() {
+	need_command
 	make_pair 1M
 	fill "$TARGET" 0 1048576 00
 	fill "$SHADOW" 0 1048576 00
@@ -48,11 +50,11 @@ sector 2, offset 1024: 3 bytes differ
 
 @test "in colour on a terminal" {
 	put "$TARGET" 1029 "B"
-	run on_terminal "$COMMAND" inspect --sector 2 "$TARGET" "$SHADOW"
+	run on_terminal "$BLK_COMMAND" inspect --sector 2 "$TARGET" "$SHADOW"
 	assert_status 1
 	[[ $output == *$'00 \e[1;31m42\e[0m 00 00  .....\e[1;31mB\e[0m.. | '*$'00 \e[1;32m00\e[0m 00 00  .....\e[1;32m.\e[0m..'* ]]
 	[[ $output != *'^^'* ]]
-	NO_COLOR=1 run on_terminal "$COMMAND" inspect --sector 2 "$TARGET" "$SHADOW"
+	NO_COLOR=1 run on_terminal "$BLK_COMMAND" inspect --sector 2 "$TARGET" "$SHADOW"
 	assert_status 1
 	[[ $output != *$'\e'* ]]
 	[[ $output == *'^^'* ]]
@@ -206,10 +208,9 @@ not known: bytes 8704-9215" ]
 	assert_trouble 2 "$BATS_TEST_TMPDIR: is a directory"
 	run blkverify inspect --sector 0 "$TARGET" "$TARGET"
 	assert_trouble 2 "$TARGET: is its own shadow"
-	open_to_nobody
-	install -m 755 "$COMMAND" "$BATS_TEST_TMPDIR/nobody/blkverify"
+	command_for_nobody
 	chmod 600 "$SHADOW"
-	run as_nobody "$BATS_TEST_TMPDIR/nobody/blkverify" inspect --sector 0 "$TARGET" "$SHADOW"
+	run as_nobody "$BLK_COMMAND" inspect --sector 0 "$TARGET" "$SHADOW"
 	assert_trouble 2 "$SHADOW: permission denied"
 	truncate -s 0 "$TARGET" "$SHADOW"
 	inspect --sector 0
@@ -218,6 +219,6 @@ not known: bytes 8704-9215" ]
 	LD_PRELOAD="$BLK_SNIPPETS/fail.so" FAULT_FILE=$TARGET FAULT_OP=read inspect --sector 0
 	assert_status 2
 	[[ $output == *"blkverify: $TARGET: read at offset 0: Input/output error" ]]
-	run bash -c '"$@" >/dev/full' - "$COMMAND" inspect --sector 0 "$TARGET" "$SHADOW"
+	run bash -c '"$@" >/dev/full' - "$BLK_COMMAND" inspect --sector 0 "$TARGET" "$SHADOW"
 	assert_trouble 2 "standard output"
 }

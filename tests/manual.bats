@@ -2,7 +2,10 @@
 # The manual pages: well-formed, and of the same options as --help.
 
 load functions
-load images
+load qemu
+load command
+
+setup() { need_command; }
 
 # options_in PAGE: those that its section OPTIONS begins a paragraph with
 options_in() {

@@ -3,19 +3,16 @@
 
 load functions
 load qemu
+load command
 load images
 
 setup() {
+	need_command
 	make_pair 4M
 	rm "$SHADOW"
 }
 
 prepare() { run blkverify prepare "$@" "$TARGET" "$SHADOW"; }
-
-# nothing_left: neither a shadow nor half of one
-nothing_left() {
-	[ ! -e "$SHADOW" ] && [ ! -e "$SHADOW.partial" ] || fail_with "there is: $(ls "$SHADOW"*)"
-}
 
 # ---- the copy ----
 
@@ -106,7 +103,7 @@ nothing_left() {
 
 @test "one that appears meanwhile is not replaced" {
 	background env LD_PRELOAD="$BLK_SNIPPETS/delay.so" FAULT_FILE="$TARGET" FAULT_DELAY=$SLOW \
-		"$COMMAND" prepare "$TARGET" "$SHADOW"
+		"$BLK_COMMAND" prepare "$TARGET" "$SHADOW"
 	until_true 10 test -e "$SHADOW.partial"
 	echo precious >"$SHADOW"
 	wait_for_background
@@ -149,7 +146,7 @@ nothing_left() {
 
 @test "two at once do not write into each other's" {
 	background env LD_PRELOAD="$BLK_SNIPPETS/delay.so" FAULT_FILE="$TARGET" FAULT_DELAY=$SLOW \
-		"$COMMAND" prepare "$TARGET" "$SHADOW"
+		"$BLK_COMMAND" prepare "$TARGET" "$SHADOW"
 	until_true 10 test -e "$SHADOW.partial"
 	prepare
 	assert_trouble 1 "$SHADOW.partial: is being written by another prepare"
@@ -258,7 +255,7 @@ device_shadow() {
 	[[ $(head -c 28 "$SHADOW") == "blkverify: not a shadow yet" ]]
 	# killed as well
 	background env LD_PRELOAD="$BLK_SNIPPETS/delay.so" FAULT_FILE="$TARGET" FAULT_DELAY=$SLOWER \
-		"$COMMAND" prepare --force "$TARGET" "$SHADOW"
+		"$BLK_COMMAND" prepare --force "$TARGET" "$SHADOW"
 	sleep 0.4
 	kill -9 "$PID"
 	wait_for_background
@@ -288,7 +285,7 @@ device_shadow() {
 	assert_trouble 1 "is a directory"
 	run blkverify prepare /dev/zero "$SHADOW"
 	assert_trouble 1 "/dev/zero: neither"
-	nothing_left
+	no_shadow
 	run blkverify prepare "$TARGET" "$BATS_TEST_TMPDIR"
 	assert_trouble 1 "$BATS_TEST_TMPDIR: is a directory"
 	run blkverify prepare --force "$TARGET" /dev/null
@@ -297,14 +294,13 @@ device_shadow() {
 	assert_trouble 1 "$BATS_TEST_TMPDIR/none/shadow: no such directory"
 	run blkverify prepare "$TARGET" "$TARGET/shadow"
 	assert_trouble 1 "$TARGET/shadow: Not a directory"
-	open_to_nobody
-	install -m 755 "$COMMAND" "$BATS_TEST_TMPDIR/nobody/blkverify"
-	run as_nobody "$BATS_TEST_TMPDIR/nobody/blkverify" prepare "$TARGET" "$SHADOW"
+	command_for_nobody
+	run as_nobody "$BLK_COMMAND" prepare "$TARGET" "$SHADOW"
 	assert_trouble 1 "$SHADOW: permission denied"
 	chmod 600 "$TARGET"
-	run as_nobody "$BATS_TEST_TMPDIR/nobody/blkverify" prepare "$TARGET" /dev/shm/none
+	run as_nobody "$BLK_COMMAND" prepare "$TARGET" /dev/shm/none
 	assert_trouble 1 "$TARGET: permission denied"
-	nothing_left
+	no_shadow
 }
 
 @test "the target as its own shadow" {
@@ -323,7 +319,7 @@ device_shadow() {
 	assert_trouble 2 SHADOW
 	run blkverify prepare "$TARGET"
 	assert_trouble 2 SHADOW
-	nothing_left
+	no_shadow
 }
 
 @test "--help, -h, --version" {
@@ -334,13 +330,13 @@ device_shadow() {
 	[ "$status" = 0 ] && [[ $output == "usage: blkverify prepare"* ]]
 	prepare --version
 	[ "$status" = 0 ] && [[ $output == "blkverify "[0-9]* ]]
-	nothing_left
+	no_shadow
 }
 
 @test "a target that cannot be read to the end" {
 	FAULT_OP=read FAULT_SKIP=2 FAULT_FILE=$TARGET LD_PRELOAD=$BLK_SNIPPETS/fail.so prepare
 	assert_trouble 1 "$TARGET: read at offset 2097152: Input/output error"
-	nothing_left
+	no_shadow
 }
 
 @test "a target that becomes shorter or longer meanwhile" {
@@ -348,13 +344,13 @@ device_shadow() {
 	for length in 2M 5M; do
 		truncate -s 4M "$TARGET"
 		background env LD_PRELOAD="$BLK_SNIPPETS/delay.so" FAULT_FILE="$TARGET" FAULT_DELAY=$SLOW \
-			"$COMMAND" prepare "$TARGET" "$SHADOW"
+			"$BLK_COMMAND" prepare "$TARGET" "$SHADOW"
 		until_true 10 test -e "$SHADOW.partial"
 		truncate -s "$length" "$TARGET"
 		wait_for_background
 		assert_status 1
 		[[ $output == *"blkverify: $TARGET: "*" than it was" || $output == *"$TARGET: its length changed meanwhile" ]]
-		nothing_left
+		no_shadow
 	done
 }
 
@@ -368,24 +364,24 @@ device_shadow() {
 # ---- a terminal, and somebody at it ----
 
 @test "a progress bar on a terminal, and none elsewhere" {
-	run slowly on_terminal "$COMMAND" prepare "$TARGET" "$SHADOW"
+	run slowly on_terminal "$BLK_COMMAND" prepare "$TARGET" "$SHADOW"
 	assert_status 0
 	bar_moved
 	assert_same_contents
-	run slowly "$COMMAND" prepare --force "$TARGET" "$SHADOW"
+	run slowly "$BLK_COMMAND" prepare --force "$TARGET" "$SHADOW"
 	assert_clean
 	! has_bar
 }
 
 @test "Ctrl-C leaves nothing" {
-	DELAY=$SLOW INTERRUPT=0.1 run slowly on_terminal "$COMMAND" prepare "$TARGET" "$SHADOW"
+	DELAY=$SLOW INTERRUPT=0.1 run slowly on_terminal "$BLK_COMMAND" prepare "$TARGET" "$SHADOW"
 	assert_status 130
-	nothing_left
+	no_shadow
 	# and what was there before stays
 	cp "$TARGET" "$SHADOW"
 	damage_shadow 0
 	cp "$SHADOW" "$SHADOW.copy"
-	DELAY=$SLOW INTERRUPT=0.1 run slowly on_terminal "$COMMAND" prepare --force "$TARGET" "$SHADOW"
+	DELAY=$SLOW INTERRUPT=0.1 run slowly on_terminal "$BLK_COMMAND" prepare --force "$TARGET" "$SHADOW"
 	assert_status 130
 	cmp "$SHADOW" "$SHADOW.copy"
 	[ ! -e "$SHADOW.partial" ]
@@ -395,14 +391,14 @@ device_shadow() {
 	local signal
 	for signal in TERM HUP KILL; do
 		background env LD_PRELOAD="$BLK_SNIPPETS/delay.so" FAULT_FILE="$TARGET" FAULT_DELAY=$SLOW \
-			"$COMMAND" prepare "$TARGET" "$SHADOW"
+			"$BLK_COMMAND" prepare "$TARGET" "$SHADOW"
 		until_true 10 test -e "$SHADOW.partial"
 		sleep 0.1
 		kill -"$signal" "$PID"
 		wait_for_background
 		[ "$status" -gt 128 ] || fail_with "SIG$signal" || return
 		[ ! -e "$SHADOW" ]
-		[ "$signal" = KILL ] || nothing_left
+		[ "$signal" = KILL ] || no_shadow
 	done
 	[ -e "$SHADOW.partial" ]
 }

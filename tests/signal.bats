@@ -11,8 +11,6 @@ setup() {
 	READ=(diskio open "$TARGET" r read 0 65536)
 }
 
-teardown() { end_of_test; }
-
 # caught N: how often the listener told of it
 caught() { grep -cx "caught $1" "$BATS_TEST_TMPDIR/background.out"; }
 caught_once() { [ "$(caught "$1")" = 1 ]; }

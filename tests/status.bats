@@ -13,8 +13,6 @@ setup() {
 	READ=(diskio open "$TARGET" r read 0 65536)
 }
 
-teardown() { end_of_test; }
-
 @test "the program's own status" {
 	run watched -- "${READ[@]}"
 	assert_status 0
