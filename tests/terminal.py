@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Somebody at a terminal: an interactive shell on a pty, and what is typed.
 
-usage: terminal.py STEP...
+usage: terminal.py STEP... [-- CMD...]
   send:TEXT     types TEXT and return
   key:X         types control-X
   size:RxC      the terminal has R rows and C columns from now on
@@ -10,7 +10,8 @@ usage: terminal.py STEP...
   absent:REGEX  that has not come since the last match
   wait:SECONDS
 
-Prints all that came. Status 1 when what was expected did not come within 15 seconds.
+With CMD, that is there instead of a shell. Prints all that came. Status 1 when what was expected did not come within 15
+seconds; else CMD's, 128+N when signal N ended it.
 """
 import fcntl
 import os
@@ -49,13 +50,20 @@ def wait_for(fd, seen, pattern):
         seen += more
 
 
-def main():
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.environ["PS1"] = "$ "
-        os.execvp("bash", ["bash", "--norc", "--noprofile", "--noediting", "-i"])
-    seen, failed = "", False
-    for step in sys.argv[1:]:
+def read_for(fd, seconds):
+    end = time.monotonic() + seconds
+    seen = ""
+    while time.monotonic() < end:
+        more = read_some(fd, 0.05)
+        sys.stdout.write(more)
+        seen += more
+    return seen
+
+
+def take_steps(fd, steps):
+    """Returns the terminal, -1 when it is closed; None when something was not as it should be."""
+    seen = ""
+    for step in steps:
         what, _, value = step.partition(":")
         if what == "send":
             os.write(fd, value.encode() + b"\n")
@@ -66,30 +74,60 @@ def main():
             fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         elif what == "hangup":
             os.close(fd)
-            fd = -1
+            return -1
         elif what == "wait":
-            end = time.monotonic() + float(value)
-            while time.monotonic() < end:
-                more = read_some(fd, 0.05)
-                sys.stdout.write(more)
-                seen += more
+            seen += read_for(fd, float(value))
         elif what == "absent":
             if re.search(value, seen):
                 print(f"\nterminal.py: came: {value}")
-                failed = True
+                return None
         elif what == "expect":
             seen = wait_for(fd, seen, value)
-            failed = seen is None
-        if failed:
-            break
-    if fd >= 0:
-        os.close(fd)
+            if seen is None:
+                return None
+    return fd
+
+
+def read_to_end(fd):
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        if select.select([fd], [], [], 0.1)[0]:
+            more = read_some(fd, 0)
+            if not more:
+                return
+            sys.stdout.write(more)
+
+
+def wait_for_process(pid):
     end = time.monotonic() + 5
-    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status
         if time.monotonic() > end:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
-    sys.exit(failed)
+
+
+def main():
+    steps, command = sys.argv[1:], ["bash", "--norc", "--noprofile", "--noediting", "-i"]
+    alone = "--" in steps
+    if alone:
+        at = steps.index("--")
+        steps, command = steps[:at], steps[at + 1:]
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ["PS1"] = "$ "
+        os.execvp(command[0], command)
+    end = take_steps(fd, steps)
+    if alone and end is not None:
+        read_to_end(fd)
+    if end != -1:
+        os.close(fd)
+    status = os.waitstatus_to_exitcode(wait_for_process(pid))
+    if end is None:
+        sys.exit(1)
+    sys.exit((status if status >= 0 else 128 - status) if alone else 0)
 
 
 main()
