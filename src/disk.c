@@ -53,7 +53,7 @@ static void complain_lengths(struct bv_text *why, const struct bv_disk *disk,
 	text_u64(why, target);
 }
 
-static const char *unfit(const struct stat *st)
+const char *bv_disk_unfit(const struct stat *st)
 {
 	if (S_ISDIR(st->st_mode))
 		return "is a directory";
@@ -62,7 +62,7 @@ static const char *unfit(const struct stat *st)
 	return NULL;
 }
 
-static bool same_file(const struct stat *a, const struct stat *b)
+bool bv_disk_same(const struct stat *a, const struct stat *b)
 {
 	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
 		return a->st_rdev == b->st_rdev;
@@ -87,7 +87,7 @@ static int open_shadow(struct bv_disk *disk, struct stat *st,
 		complain_errno(why, "BLKVERIFY_SHADOW", disk->shadow_given, -fd);
 		return -1;
 	}
-	reason = unfit(st);
+	reason = bv_disk_unfit(st);
 	if (reason) {
 		complain(why, "BLKVERIFY_SHADOW", disk->shadow_given, reason);
 		raw_close(fd);
@@ -148,8 +148,8 @@ static int find_target(struct bv_disk *disk, const struct stat *shadow,
 		complain_errno(why, "BLKVERIFY_TARGET", disk->target_given, -result);
 		return -1;
 	}
-	reason = unfit(&st);
-	if (!reason && same_file(&st, shadow))
+	reason = bv_disk_unfit(&st);
+	if (!reason && bv_disk_same(&st, shadow))
 		reason = "is its own shadow";
 	if (reason) {
 		complain(why, "BLKVERIFY_TARGET", disk->target_given, reason);
@@ -357,7 +357,7 @@ static int check_parts(unsigned index, const struct stat *shadow,
 		struct stat st;
 
 		if (raw_fstat(other->shadow_fd, &st) == 0 &&
-		    same_file(&st, shadow)) {
+		    bv_disk_same(&st, shadow)) {
 			complain(why, "BLKVERIFY_SHADOW", disk->shadow_given,
 				 "is the shadow of two targets");
 			return -1;
@@ -440,7 +440,7 @@ static bool stands_at_path(const struct bv_disk *disk, const struct stat *st)
 	    (disk->block || st->st_dev != disk->device))
 		return false;
 	return raw_fstatat(disk->parent_fd, disk->name, &now, 0) == 0 &&
-	       same_file(&now, st);
+	       bv_disk_same(&now, st);
 }
 
 /* A target that did not exist at start has been made. */

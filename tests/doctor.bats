@@ -351,14 +351,14 @@ changed() {
 	mkdir "$BATS_TEST_TMPDIR/empty"
 	PATH="$BATS_TEST_TMPDIR/empty" run "$BLK_COMMAND" doctor ./plain
 	assert_verdict 0
-	assert_says "  qemu-storage-daemon, for --format: not found; install the package qemu-utils"
+	assert_says "  qemu-storage-daemon, for --format: not found; it is in the Debian package qemu-utils"
 	run strace -o /dev/null -e trace=io_uring_setup -e inject=io_uring_setup:error=EPERM "$BLK_COMMAND" doctor ./plain
 	assert_verdict 0
 	[[ $output == *"io_uring: not allowed: "*"MSG_RING, for requests on targets: no io_uring"* ]]
 	run strace -o /dev/null -e trace=io_uring_register -e inject=io_uring_register:error=EINVAL "$BLK_COMMAND" doctor ./plain
 	assert_says "  io_uring: MSG_RING, for requests on targets: the kernel is older than 5.18"
 	run strace -o /dev/null -e trace=openat -P /dev/fuse -e inject=openat:error=EACCES "$BLK_COMMAND" doctor ./plain
-	assert_says "  FUSE, for --format: permission denied on /dev/fuse; a container has to be given it"
+	assert_says "  FUSE, for --format: /dev/fuse: permission denied; it has to be readable and writable, and a container has to be given it"
 	run strace -o /dev/null -e trace=prctl -e inject=prctl:error=EINVAL "$BLK_COMMAND" doctor ./plain
 	[[ $output == *"Syscall User Dispatch, for BLKVERIFY_TRAP=1: the kernel has none"* ]]
 }

@@ -167,7 +167,7 @@ unusable() {
 	IMAGE="$TMPDIR/none" run tested -- diskio say {}
 	unusable "$TMPDIR/none: does not exist"
 	IMAGE="$TMPDIR" run tested -- diskio say {}
-	unusable "neither a regular file nor a block device"
+	unusable "$TMPDIR: is a directory"
 	[[ $output != *$'\n'main* ]]
 }
 

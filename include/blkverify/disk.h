@@ -71,6 +71,12 @@ struct bv_disk *bv_disk_at(int dirfd, const char *path, int flags,
 /* The path of disk's target no longer names the target: says so, once. */
 void bv_disk_replaced(struct bv_disk *disk);
 
+/* Why this can be neither target nor shadow, or NULL. */
+const char *bv_disk_unfit(const struct stat *st);
+
+/* Are the two the same file or device? */
+bool bv_disk_same(const struct stat *a, const struct stat *b);
+
 /* The target's length in bytes by its path or device, without opening it, or
  * a negative errno. */
 int64_t bv_disk_target_size(const struct bv_disk *disk);

@@ -9,9 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <blkverify/disk.h>
+
 #include "cli.h"
 #include "closure.h"
-#include "image.h"
 
 static bool has(const struct cli_closure *c, const char *file)
 {
@@ -20,7 +21,7 @@ static bool has(const struct cli_closure *c, const char *file)
 	if (stat(file, &st) < 0)
 		return false;
 	for (size_t i = 0; i < c->files; i++)
-		if (stat(c->file[i], &other) == 0 && cli_image_same(&st, &other))
+		if (stat(c->file[i], &other) == 0 && bv_disk_same(&st, &other))
 			return true;
 	return false;
 }

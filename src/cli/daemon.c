@@ -7,8 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <blkverify/disk.h>
+
 #include "cli.h"
 #include "daemon.h"
+#include "image.h"
 #include "probe.h"
 
 struct words {
@@ -49,15 +52,12 @@ static char *escape(const char *path)
 static char *find(const char *image, struct stat *st)
 {
 	char *path = realpath(image, NULL);
+	const char *reason = path && stat(path, st) == 0 ? bv_disk_unfit(st) :
+							   cli_why(errno);
 
-	if (path && stat(path, st) == 0 &&
-	    (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode)))
+	if (!reason)
 		return path;
-	if (path && !S_ISREG(st->st_mode))
-		cli_say("%s: neither a regular file nor a block device", image);
-	else
-		cli_say("%s: %s", image, errno == ENOENT ? "does not exist" :
-					 strerror(errno));
+	cli_say("%s: %s", image, reason);
 	free(path);
 	return NULL;
 }
@@ -85,7 +85,7 @@ static int add_image(struct words *words,
 	const char *format = request->format[request->formats > 1 ? i : 0];
 	char *options, *path, *file, *place;
 	const char *name;
-	struct stat st = { .st_mode = S_IFREG };
+	struct stat st;
 
 	path = find(request->image[i], &st);
 	name = path ? driver(format, path, &options) : NULL;

@@ -82,7 +82,7 @@ int cli_diagnosis_read(struct cli_diagnosis *d)
 	d->object = calloc(d->closure.files, sizeof(*d->object));
 	d->calls = calloc(cli_treatments * d->closure.files, sizeof(*d->calls));
 	if (!d->object || !d->calls) {
-		cli_say("out of memory");
+		cli_say("no memory");
 		return -1;
 	}
 	for (size_t i = 0; i < d->closure.files; i++)

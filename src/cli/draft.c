@@ -10,6 +10,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <blkverify/disk.h>
+
 #include "cli.h"
 #include "draft.h"
 #include "interrupt.h"
@@ -96,7 +98,7 @@ static bool is_ours(const struct cli_draft *d)
 	struct stat ours, there;
 
 	return fstat(d->fd, &ours) == 0 && lstat(d->partial, &there) == 0 &&
-	       cli_image_same(&ours, &there) && S_ISREG(ours.st_mode) &&
+	       bv_disk_same(&ours, &there) && S_ISREG(ours.st_mode) &&
 	       ours.st_nlink == 1 && ours.st_uid == geteuid();
 }
 
@@ -158,7 +160,7 @@ static int begin(struct cli_draft *d, const struct cli_image *target)
 
 	if (!exists && errno != ENOENT)
 		return complain(shadow, cli_why(errno));
-	if (exists && cli_image_same(&st, &target->st))
+	if (exists && bv_disk_same(&st, &target->st))
 		return complain(shadow, "is the target");
 	if (exists && S_ISDIR(st.st_mode))
 		return complain(shadow, "is a directory");

@@ -13,12 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <blkverify/program.h>
-
 #include "cli.h"
 #include "daemon.h"
 #include "export.h"
 #include "keeper.h"
+#include "machine.h"
 
 /* Of our directories. Each is locked by the keeper while it is in use. */
 #define NAME "blkverify-export."
@@ -34,13 +33,6 @@ struct cli_export {
 };
 
 /* ---- the directory ---- */
-
-static const char *directory_for_files(void)
-{
-	const char *directory = getenv("TMPDIR");
-
-	return directory && directory[0] == '/' ? directory : "/tmp";
-}
 
 /* -1: somebody else has it, or it is not ours. */
 static int lock_directory(const char *path, int flags)
@@ -83,7 +75,7 @@ static void sweep(const char *where)
 /* A sweeper may come between the making and the locking. */
 static int make_directory(struct cli_export *export)
 {
-	const char *where = directory_for_files();
+	const char *where = cli_machine_temporary();
 
 	sweep(where);
 	do {
@@ -119,39 +111,6 @@ static int make_files(struct cli_export *export, unsigned count)
 		close(fd);
 	}
 	return export->mount ? 0 : -1;
-}
-
-/* ---- what is needed ---- */
-
-static bool is_found(const char *program)
-{
-	char found[PATH_MAX];
-
-	return bv_program_find(program, getenv("PATH"), found, sizeof(found));
-}
-
-static int check_fuse(void)
-{
-	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-
-	if (fd >= 0) {
-		close(fd);
-		if (geteuid() == 0 || is_found("fusermount3"))
-			return 0;
-		cli_say("fusermount3: not found; it is in the Debian package "
-			"fuse3");
-		return -1;
-	}
-	if (errno == EACCES || errno == EPERM)
-		cli_say("/dev/fuse: permission denied: --format needs to read "
-			"and write it; a container has to be given it");
-	else if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-		cli_say("/dev/fuse: not there: --format needs the kernel's "
-			"module fuse (modprobe fuse); a container has to be "
-			"given the device");
-	else
-		cli_say("/dev/fuse: %s", strerror(errno));
-	return -1;
 }
 
 /* ---- start and stop ---- */
@@ -238,9 +197,13 @@ static int release(struct cli_export *export)
 struct cli_export *cli_export_start(const struct cli_export_request *request)
 {
 	struct cli_export *export = calloc(1, sizeof(*export));
+	const char *missing = export ? cli_machine_fuse() : "no memory";
 
-	if (!export || check_fuse() < 0)
+	if (missing) {
+		cli_say("--format: %s", missing);
+		free(export);
 		return NULL;
+	}
 	*export = (struct cli_export){
 		.image = request->image[0], .lock = -1, .keeper = -1,
 	};

@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <blkverify/disk.h>
+
 #include "cli.h"
 #include "image.h"
 
@@ -14,13 +16,6 @@ const char *cli_why(int error)
 {
 	return error == ENOENT ? "does not exist" :
 	       error == EACCES ? "permission denied" : strerror(error);
-}
-
-bool cli_image_same(const struct stat *a, const struct stat *b)
-{
-	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
-		return a->st_rdev == b->st_rdev;
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
 int64_t cli_image_length(int fd, const struct stat *st)
@@ -32,15 +27,6 @@ int64_t cli_image_length(int fd, const struct stat *st)
 	return ioctl(fd, BLKGETSIZE64, &bytes) < 0 ? -errno : (int64_t)bytes;
 }
 
-static const char *unfit(const struct stat *st)
-{
-	if (S_ISDIR(st->st_mode))
-		return "is a directory";
-	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
-		return "neither a regular file nor a block device";
-	return NULL;
-}
-
 static int learn(struct cli_image *image)
 {
 	const char *reason;
@@ -50,7 +36,7 @@ static int learn(struct cli_image *image)
 		cli_say("%s: %s", image->path, cli_why(errno));
 		return -1;
 	}
-	reason = unfit(&image->st);
+	reason = bv_disk_unfit(&image->st);
 	if (reason) {
 		cli_say("%s: %s", image->path, reason);
 		return -1;

@@ -36,9 +36,6 @@ int cli_image_open(struct cli_image *image, const char *file, const char *name,
 		   enum cli_freshness freshness);
 void cli_image_close(struct cli_image *image);
 
-/* Are the two the same file or device? */
-bool cli_image_same(const struct stat *a, const struct stat *b);
-
 /* Length of a file or device in bytes, or a negative errno. */
 int64_t cli_image_length(int fd, const struct stat *st);
 

@@ -30,7 +30,7 @@ static bool is_found(const char *program)
 	return bv_program_find(program, getenv("PATH"), found, sizeof(found));
 }
 
-static const char *look_for_fuse(void)
+const char *cli_machine_fuse(void)
 {
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
@@ -38,12 +38,21 @@ static const char *look_for_fuse(void)
 		close(fd);
 		return geteuid() == 0 || is_found("fusermount3") ?
 			       NULL :
-			       "no fusermount3; install the package fuse3";
+			       "fusermount3: not found; it is in the Debian "
+			       "package fuse3";
 	}
 	if (errno == EACCES || errno == EPERM)
-		return "permission denied on /dev/fuse; a container has to be "
-		       "given it";
-	return "no /dev/fuse; modprobe fuse, and give it to a container";
+		return "/dev/fuse: permission denied; it has to be readable "
+		       "and writable, and a container has to be given it";
+	return "/dev/fuse: not there; modprobe fuse makes it, and a container "
+	       "has to be given it";
+}
+
+const char *cli_machine_temporary(void)
+{
+	const char *directory = getenv("TMPDIR");
+
+	return directory && directory[0] == '/' ? directory : "/tmp";
 }
 
 /* ---- io_uring, as far as one request goes ---- */
@@ -154,9 +163,10 @@ static void look_for_uring(struct cli_machine *machine)
 
 void cli_machine_look(struct cli_machine *machine)
 {
-	*machine = (struct cli_machine){ .fuse = look_for_fuse() };
+	*machine = (struct cli_machine){ .fuse = cli_machine_fuse() };
 	if (!is_found("qemu-storage-daemon"))
-		machine->daemon = "not found; install the package qemu-utils";
+		machine->daemon = "not found; it is in the Debian package "
+				  "qemu-utils";
 	look_for_uring(machine);
 	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0) < 0)
 		machine->dispatch = "the kernel has none, on this machine or in "

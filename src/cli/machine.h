@@ -17,4 +17,10 @@ struct cli_machine {
 
 void cli_machine_look(struct cli_machine *machine);
 
+/* The first of these alone. */
+const char *cli_machine_fuse(void);
+
+/* The directory for temporary files: TMPDIR, or /tmp. */
+const char *cli_machine_temporary(void);
+
 #endif

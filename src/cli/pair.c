@@ -1,4 +1,6 @@
 /* pair: see pair.h. */
+#include <blkverify/disk.h>
+
 #include "cli.h"
 #include "pair.h"
 
@@ -11,7 +13,7 @@ int cli_pair_open(struct cli_pair *pair, const char *target,
 		cli_image_close(&pair->shadow);
 		return -1;
 	}
-	if (cli_image_same(&pair->target.image.st, &pair->shadow.st)) {
+	if (bv_disk_same(&pair->target.image.st, &pair->shadow.st)) {
 		cli_say("%s: is its own shadow", target);
 		cli_source_close(&pair->target);
 		cli_image_close(&pair->shadow);

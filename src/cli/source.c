@@ -20,7 +20,7 @@ int cli_format_option(struct cli_format *format, int option, int argc)
 	if (!format->object)
 		format->object = calloc((size_t)argc, sizeof(*format->object));
 	if (!format->object) {
-		cli_say("out of memory");
+		cli_say("no memory");
 		return -1;
 	}
 	format->object[format->objects++] = optarg;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "library.h"
+#include "machine.h"
 #include "trial.h"
 
 struct place {
@@ -29,12 +30,9 @@ static int make_file(const char *path)
 
 static int make_place(struct place *place)
 {
-	const char *where = getenv("TMPDIR");
-
-	if (!where || where[0] != '/')
-		where = "/tmp";
 	if (snprintf(place->directory, sizeof(place->directory),
-		     "%s/blkverify-doctor.XXXXXX", where) >= PATH_MAX ||
+		     "%s/blkverify-doctor.XXXXXX", cli_machine_temporary()) >=
+		    PATH_MAX ||
 	    !mkdtemp(place->directory))
 		return -1;
 	sprintf(place->target, "%s/target", place->directory);
