@@ -126,7 +126,7 @@ compare() { run blkverify compare "$@" "$TARGET" "$SHADOW"; }
 	compare --no-such
 	assert_trouble 2 --no-such
 	compare --json=yes
-	assert_trouble 2 --json
+	assert_trouble 2 "--json=yes: takes no value"
 	run blkverify compare "$TARGET" "$SHADOW" --sector-size
 	assert_trouble 2 --sector-size
 	run blkverify compare "$TARGET"

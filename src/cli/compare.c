@@ -237,7 +237,8 @@ int cli_compare(int argc, char **argv)
 	struct comparison c = { .json = false };
 	int option, status;
 
-	while ((option = cli_option(argc, argv, options, usage)) != -1) {
+	while ((option = cli_option(argc, argv, CLI_LETTERS, options,
+				    usage)) != -1) {
 		switch (option) {
 		case 'f':
 		case 'o':

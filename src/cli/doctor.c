@@ -316,7 +316,8 @@ static int parse(int argc, char **argv, struct examination *e)
 	e->also = calloc((size_t)argc, sizeof(*e->also));
 	if (!e->also)
 		return TROUBLE;
-	while ((option = cli_option(argc, argv, options, usage)) != -1) {
+	while ((option = cli_option(argc, argv, CLI_LETTERS, options,
+				    usage)) != -1) {
 		switch (option) {
 		case 'a': e->also[e->alsos++] = optarg; break;
 		case 'v': e->d.verbose = true; break;

@@ -203,7 +203,7 @@ static int inspect(struct inspection *q)
 	for (unsigned i = 0; i < 2; i++) {
 		q->bytes[i] = aligned_alloc(CLI_ALIGNMENT, CLI_ALIGNMENT);
 		if (!q->bytes[i]) {
-			cli_say("out of memory");
+			cli_say("no memory");
 			return TROUBLE;
 		}
 	}
@@ -240,7 +240,8 @@ static int parse(int argc, char **argv, struct inspection *q,
 	bool given = false;
 	int option;
 
-	while ((option = cli_option(argc, argv, options, usage)) != -1) {
+	while ((option = cli_option(argc, argv, CLI_LETTERS, options,
+				    usage)) != -1) {
 		switch (option) {
 		case 'c':
 			if (cli_number("--count", optarg, &q->count) < 0)

@@ -50,7 +50,7 @@ int main(int argc, char **argv)
 		cli_say("what to do is missing, see blkverify --help");
 		return USAGE;
 	}
-	if (!strcmp(argv[1], "--help")) {
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
 		help();
 		return 0;
 	}

@@ -7,28 +7,36 @@
 #include "cli.h"
 #include "options.h"
 
-int cli_option(int argc, char **argv, const struct option *list,
-	       const char *usage)
+static int complain(char **argv, const char *reason)
+{
+	cli_say("%s: %s, see blkverify %s --help", argv[optind - 1], reason,
+		argv[0]);
+	return '?';
+}
+
+int cli_option(int argc, char **argv, const char *letters,
+	       const struct option *list, const char *usage)
 {
 	int option;
 
 	opterr = 0;
-	option = getopt_long(argc, argv, ":h", list, NULL);
+	option = getopt_long(argc, argv, letters, list, NULL);
 	switch (option) {
 	case 'h':
+		if (!usage)
+			return option;
 		fputs(usage, stdout);
 		return CLI_ANSWERED;
 	case 'V':
 		puts("blkverify " VERSION);
 		return CLI_ANSWERED;
 	case ':':
-		cli_say("%s: needs a value, see blkverify %s --help",
-			argv[optind - 1], argv[0]);
-		return '?';
+		return complain(argv, "needs a value");
 	case '?':
-		cli_say("%s: no such option, see blkverify %s --help",
-			argv[optind - 1], argv[0]);
-		return '?';
+		/* A long one that is known leaves its value in optopt. */
+		return complain(argv, optopt && argv[optind - 1][1] == '-' ?
+					      "takes no value" :
+					      "no such option");
 	}
 	return option;
 }

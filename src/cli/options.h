@@ -14,11 +14,15 @@
 /* --help or --version: it is printed, and the status is 0. */
 #define CLI_ANSWERED 0
 
-/* The next option's value in list, -1 when none is left (optind is then the
- * first operand), CLI_ANSWERED, or '?' when it was a bad one and that has been
- * said. Options may stand in any order. */
-int cli_option(int argc, char **argv, const struct option *list,
-	       const char *usage);
+/* Options of a call that has no others of one letter, in any order. */
+#define CLI_LETTERS ":h"
+
+/* The next option's value in list, or of letters, which are as getopt(3) has
+ * them; -1 when none is left (optind is then the first operand), CLI_ANSWERED,
+ * or '?' when it was a bad one and that has been said. usage NULL: the caller
+ * answers 'h'. */
+int cli_option(int argc, char **argv, const char *letters,
+	       const struct option *list, const char *usage);
 
 /* argv[optind] and the one after it; says so and returns -1 when there are not
  * just those two. */

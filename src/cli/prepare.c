@@ -180,7 +180,8 @@ int cli_prepare(int argc, char **argv)
 	bool force = false;
 	int option, status = NOT_MADE;
 
-	while ((option = cli_option(argc, argv, options, usage)) != -1) {
+	while ((option = cli_option(argc, argv, CLI_LETTERS, options,
+				    usage)) != -1) {
 		switch (option) {
 		case 'f':
 		case 'o':

@@ -1,12 +1,11 @@
 /* settings: see settings.h. */
 #include <ctype.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
 #include "cli.h"
+#include "options.h"
 #include "settings.h"
 
 #define PREFIX "BLKVERIFY_"
@@ -38,7 +37,7 @@ static const struct variable {
 };
 
 enum { VARIABLES = sizeof(variables) / sizeof(*variables) };
-enum { FORMAT = 256, OBJECT, READ_ONLY, HELP, VERSION_, FIRST_VARIABLE };
+enum { FORMAT = 256, OBJECT, READ_ONLY, FIRST_VARIABLE };
 
 static const char usage[] =
 	"usage: blkverify run -t TARGET -s SHADOW [-t ... -s ...] [OPTION...] -- PROGRAM [ARG...]\n"
@@ -49,7 +48,8 @@ static const char usage[] =
 	"  -t, --target=PATH     image under test\n"
 	"  -s, --shadow=PATH     its raw shadow\n"
 	"\n"
-	"settings, each instead of the variable of its name (--on-mismatch: BLKVERIFY_ON_MISMATCH):\n";
+	"settings, each instead of the variable of its name (--on-mismatch: BLKVERIFY_ON_MISMATCH);\n"
+	"of values to choose from, the first holds unless another is given:\n";
 static const char usage_rest[] =
 	"\n"
 	"to test the driver of an image format: IMAGE is served as a raw file, whose path\n"
@@ -80,6 +80,8 @@ static void help(void)
 	fputs(usage_rest, stdout);
 }
 
+static const struct option common[] = { CLI_COMMON_OPTIONS };
+
 static void list_options(struct option *list)
 {
 	*list++ = (struct option){ "target", required_argument, NULL, 't' };
@@ -87,15 +89,13 @@ static void list_options(struct option *list)
 	*list++ = (struct option){ "format", required_argument, NULL, FORMAT };
 	*list++ = (struct option){ "object", required_argument, NULL, OBJECT };
 	*list++ = (struct option){ "read-only", no_argument, NULL, READ_ONLY };
-	*list++ = (struct option){ "help", no_argument, NULL, HELP };
-	*list++ = (struct option){ "version", no_argument, NULL, VERSION_ };
 	for (int i = 0; i < VARIABLES; i++)
 		*list++ = (struct option){
 			variables[i].name, variables[i].flag ?
 				optional_argument : required_argument,
 			NULL, FIRST_VARIABLE + i,
 		};
-	*list = (struct option){ NULL, 0, NULL, 0 };
+	memcpy(list, common, sizeof(common));
 }
 
 static int set_variable(const struct variable *variable, const char *value)
@@ -130,12 +130,13 @@ static int take(struct cli_settings *settings, int option)
 	case READ_ONLY:
 		settings->read_only = true;
 		return 0;
-	case HELP:
+	case 'h':
 		help();
 		return 1;
-	case VERSION_:
-		puts("blkverify " VERSION);
+	case CLI_ANSWERED:
 		return 1;
+	case '?':
+		return -1;
 	default:
 		return set_variable(&variables[option - FIRST_VARIABLE], optarg);
 	}
@@ -180,16 +181,10 @@ int cli_settings_read(struct cli_settings *settings, int argc, char **argv)
 		.format = lists + 2 * argc, .object = lists + 3 * argc,
 	};
 	list_options(list);
-	opterr = 0;
 	/* The first word that is no option is PROGRAM, also without "--". */
-	while (result == 0 &&
-	       (option = getopt_long(argc, argv, "+:t:s:", list, NULL)) != -1) {
-		if (option == '?')
-			return unhappy(argv[optind - 1], "no such option");
-		if (option == ':')
-			return unhappy(argv[optind - 1], "needs a value");
+	while (result == 0 && (option = cli_option(argc, argv, "+:ht:s:", list,
+						   NULL)) != -1)
 		result = take(settings, option);
-	}
 	settings->program = argv + optind;
 	return result == 0 ? check(settings) : result;
 }
