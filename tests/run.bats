@@ -136,12 +136,68 @@ arrives() {
 	BLKVERIFY_SECTOR_SIZE=1024 arrives BLKVERIFY_SECTOR_SIZE 2048 --sector-size=2048
 }
 
-@test "a setting does what it says" {
+@test "--sector-size, --stats, --log do what they say" {
 	damage_shadow "$BAD"
 	run watched --sector-size=4096 --on-mismatch=exit -- "${READ[@]}"
 	assert_mismatch read 5 "$BAD" 120
 	run watched --sector-size=512 --on-mismatch=exit -- "${READ[@]}"
 	assert_mismatch read 40 "$BAD" 120
+	run watched --log="$TMPDIR/log.%p" --on-mismatch=log --stats -- "${READ[@]}"
+	[ "$(blk_lines)" = "blkverify: 1 process, 1 read, 0 writes verified, 1 mismatch" ]
+	grep -q "contents mismatch in sector 40" "$TMPDIR"/log.[0-9]*
+	grep -q "^blkverify: stats target=$TARGET reads=1 " "$TMPDIR"/log.[0-9]*
+}
+
+# ended HOW WORD: with --on-mismatch=HOW, the reader says WORD
+ended() {
+	run watched --on-mismatch="$1" -- bash -c '"$@"; echo "ended=$?"' - "${READ[@]}"
+	assert_mismatch read 40 "$BAD" 120 || return
+	[[ $output == *"$2"* ]] || fail_with "$1: not $2"
+}
+
+# --on-mismatch=stop: see signal.bats
+@test "--on-mismatch does what it says" {
+	damage_shadow "$BAD"
+	ended abort ended=134
+	ended exit ended=1
+	[[ $output != *"read = "* ]]
+	ended eio "read = -1 EIO"
+	ended log "read = 65536"
+	[[ $output == *ended=0* ]]
+}
+
+@test "--mmap and --trap do what they say" {
+	run watched --mmap=refuse -- mapping mmap:read "$TARGET" 0 4096 0
+	[[ $output == *ENODEV* ]] || fail_with "not refused"
+	run watched -- mapping mmap:read "$TARGET" 0 4096 0
+	assert_status 0
+	run watched -- inline pread64 "$TARGET" 0 512 0
+	assert_status 121
+	run watched --trap -- inline pread64 "$TARGET" 0 512 0
+	[[ $output != *"Syscall User Dispatch"* ]] || skip "this kernel traps no system calls"
+	assert_status 0
+	assert_closing "1 process, 1 read, 0 writes verified, no mismatch"
+}
+
+# its other values: see status.bats
+@test "--on-unverified=abort does what it says" {
+	chmod 444 "$SHADOW"
+	command_for_nobody
+	chmod 666 "$TARGET"
+	chmod 777 "$TMPDIR"
+	run as_nobody "$BLK_COMMAND" run -t "$TARGET" -s "$SHADOW" --on-unverified=abort -- \
+		diskio open "$TARGET" rw read 0 512 write 0 512 aa
+	assert_status 134
+}
+
+@test "--history does what it says" {
+	local history
+	for history in 16384 0; do
+		rm -f "$SHADOW.bvstate"
+		run watched --history=$history -- "${READ[@]}"
+		run blkverify inspect --sector 5 "$TARGET" "$SHADOW"
+		[ "$(grep -c '  read     65536 bytes at 0' <<<"$output")" = $((history > 0)) ] || fail_with "--history=$history" || return
+	done
 }
 
 @test "options in any order, in both spellings, and a program without --" {
