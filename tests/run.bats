@@ -30,18 +30,6 @@ setup() {
 	assert_status 0
 }
 
-@test "the manual page knows every option and status" {
-	local page="$BLK_SRCDIR/man/blkverify.1" word
-	need_program mandoc
-	[ -z "$(mandoc -T lint -W warning "$page")" ] || fail_with "$(mandoc -T lint -W warning "$page")"
-	for word in $("$BLK_COMMAND" run --help | sed -n 's/^  \(-., \)*--\([a-z-]*\).*/\2/p'); do
-		grep -q "Fl .*\\\\&-$word\\>" "$page" || fail_with "not there: --$word"
-	done
-	for word in 120 121 122 125 126 127; do
-		grep -qx ".It $word" "$page" || fail_with "not there: $word"
-	done
-}
-
 # unusable WORD ARG...: refused in one line that has WORD, with 125
 unusable() {
 	local word=$1
