@@ -10,6 +10,19 @@ need_command() { [ -x "$BLK_COMMAND" ] || skip "the command was not built"; }
 
 blkverify() { "$BLK_COMMAND" "$@"; }
 
+# helped CALL: the long options that its --help names
+helped() { blkverify "$1" --help | grep -o -E -e '^  (-., )?--.*' | grep -o -E -e '--[a-z-]+' | sort -u; }
+
+# calls: those that the command has
+calls() { blkverify --help | sed -n 's/^  \([a-z]*\) .*/\1/p'; }
+
+# prepare_to_read: a pair, and READ, which reads all of it
+prepare_to_read() {
+	need_command
+	make_pair 64K
+	READ=(diskio open "$TARGET" r read 0 65536)
+}
+
 # watched [OPTION...] -- CMD...: CMD under the command, on TARGET and SHADOW
 watched() { "$BLK_COMMAND" run -t "$TARGET" -s "$SHADOW" "$@"; }
 
@@ -61,6 +74,15 @@ assert_trouble() {
 }
 
 # ---- served images ----
+
+# prepare_to_serve: SHADOW, and IMAGE in qcow2
+prepare_to_serve() {
+	need_command
+	need_fuse
+	SHADOW="$BATS_TEST_TMPDIR/disk.shadow"
+	head -c 4M /dev/urandom >"$SHADOW"
+	make_image qcow2
+}
 
 # make_image FORMAT [OPTION...]: IMAGE is a new one with the shadow's contents
 make_image() {

@@ -21,12 +21,6 @@ complete_bash() {
 	printf '%s\n' "${COMPREPLY[@]}" | sort | paste -s -d ' '
 }
 
-# helped CALL: the long options that its --help names
-helped() { blkverify "$1" --help | grep -o -E -e '^  (-., )?--.*' | grep -o -E -e '--[a-z-]+' | sort -u; }
-
-# calls: those that the command has
-calls() { blkverify --help | sed -n 's/^  \([a-z]*\) .*/\1/p'; }
-
 @test "calls" {
 	local call
 	[ "$(calls | wc -l)" -ge 4 ]

@@ -7,13 +7,7 @@ load command
 
 BAD=1052672
 
-setup() {
-	need_command
-	need_fuse
-	SHADOW="$BATS_TEST_TMPDIR/disk.shadow"
-	head -c 4M /dev/urandom >"$SHADOW"
-	make_image qcow2
-}
+setup() { prepare_to_serve; }
 
 # a program that goes on until it is told to end
 FOREVER=(diskio open {} r read 0 512 say ready sleep 100000)

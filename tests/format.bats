@@ -7,13 +7,7 @@ load command
 
 BAD=1052672
 
-setup() {
-	need_command
-	need_fuse
-	SHADOW="$BATS_TEST_TMPDIR/disk.shadow"
-	head -c 4M /dev/urandom >"$SHADOW"
-	make_image qcow2
-}
+setup() { prepare_to_serve; }
 
 # work on the served file
 WORK=(qemu-io -f raw -t none -c "write -P 7 1M 64k" -c "write -P 9 1100k 1k" -c "read -P 9 1100k 1k" -c "write -z 2M 128k"

@@ -9,9 +9,6 @@ MAN="$BLK_SRCDIR/man"
 
 setup() { need_command; }
 
-# helped CALL: the long options that its --help names
-helped() { blkverify "$1" --help | grep -o -E -e '^  (-., )?--.*' | grep -o -E -e '--[a-z-]+' | sort -u; }
-
 # options_in PAGE: those that its section OPTIONS begins a paragraph with
 options_in() {
 	sed -n '/^\.SH OPTIONS/,/^\.SH /p' "$1" | grep -A 1 '^\.TP' | tr -d '\\' | grep -o -E -e '--[a-z][a-z-]*' | sort -u
@@ -31,7 +28,8 @@ tagged() {
 		# and of each exit status
 		[ "$(sed -n '/^\.SH EXIT STATUS/,/^\.SH ENV\|^\.SH FILES\|^\.SH NOTES/p' "$page" | grep -c '^\.B [0-9]')" -ge 3 ]
 	done
-	for call in $(blkverify --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+	[ "$(calls | wc -l)" = 5 ]
+	for call in $(calls); do
 		[ "$call" = run ] || [ -e "$MAN/blkverify-$call.1" ] || fail_with "no page: $call" || return
 		tagged "$MAN/blkverify.1" DESCRIPTION "$call"
 	done

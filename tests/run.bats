@@ -7,11 +7,7 @@ load command
 
 BAD=20480
 
-setup() {
-	need_command
-	make_pair 64K
-	READ=(diskio open "$TARGET" r read 0 65536)
-}
+setup() { prepare_to_read; }
 
 # ---- usage ----
 

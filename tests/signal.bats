@@ -5,11 +5,7 @@ load functions
 load qemu
 load command
 
-setup() {
-	need_command
-	make_pair 64K
-	READ=(diskio open "$TARGET" r read 0 65536)
-}
+setup() { prepare_to_read; }
 
 # caught N: how often the listener told of it
 caught() { grep -cx "caught $1" "$BATS_TEST_TMPDIR/background.out"; }
