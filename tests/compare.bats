@@ -243,6 +243,33 @@ json() { jq -r "$1" <<<"$output"; }
 		"sectors 442-442 (1), bytes 226608-226608, 1 differ"
 }
 
+# ---- block devices ----
+
+@test "two block devices" {
+	local target image
+	make_loop_pair 1M
+	target=$LOOP image=$IMAGE
+	attach_loop "$SHADOW"
+	TARGET=$target SHADOW=$LOOP compare
+	assert_clean
+	assert_says "same contents: 1048576 bytes, 0 of them holes in both"
+	damage "$image" 700000
+	TARGET=$target SHADOW=$LOOP compare
+	assert_status 1
+	assert_says "contents mismatch in sector 1367 at offset 700000: 1 run, 1 sector, 1 byte"
+	TARGET=$target SHADOW=$target compare
+	assert_trouble 2 "$target: is its own shadow"
+}
+
+@test "a device longer than the other" {
+	make_loop_pair 1M
+	truncate -s 1000001 "$SHADOW"
+	compare
+	assert_status 1
+	assert_says "size mismatch 1048576 != 1000001: target is 48575 bytes longer than shadow" \
+		"same contents: 1000001 bytes, 0 of them holes in both"
+}
+
 # ---- what it reads ----
 
 # stale_target: a device whose damage nobody sees who reads the pages that are cached

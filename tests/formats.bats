@@ -111,7 +111,7 @@ big_image() {
 	exec {HELD}<&-
 }
 
-@test "compare --format and --object: an encrypted image" {
+@test "--format and --object: an encrypted image" {
 	make_qcow2_pair 1M
 	printf secret >"$BATS_TEST_TMPDIR/password"
 	key="secret,id=key,file=$BATS_TEST_TMPDIR/password"
@@ -120,7 +120,16 @@ big_image() {
 		"driver=luks,key-secret=key,file.filename=$BATS_TEST_TMPDIR/luks"
 	run blkverify compare --format luks,key-secret=key --object "$key" "$BATS_TEST_TMPDIR/luks" "$SHADOW"
 	assert_clean
+	run blkverify prepare --format luks,key-secret=key --object "$key" "$BATS_TEST_TMPDIR/luks" "$SHADOW.new"
+	assert_clean
+	cmp "$SHADOW" "$SHADOW.new"
+	run blkverify prepare --format luks,key-secret=key "$BATS_TEST_TMPDIR/luks" "$SHADOW.newer"
+	assert_status 1
+	[ ! -e "$SHADOW.newer" ]
 	damage_shadow 9999
+	run blkverify inspect --format luks,key-secret=key --object "$key" --sector 19 "$BATS_TEST_TMPDIR/luks" "$SHADOW"
+	assert_status 1
+	assert_says "sector 19, offset 9728: 1 byte differs"
 	run blkverify compare --format luks,key-secret=key --object "$key" "$BATS_TEST_TMPDIR/luks" "$SHADOW"
 	assert_status 1
 	run blkverify compare --format luks,key-secret=key "$BATS_TEST_TMPDIR/luks" "$SHADOW"
@@ -181,6 +190,70 @@ big_image() {
 	[[ $output == *"blkverify: qemu-storage-daemon was killed by signal 9"* ]]
 	[[ $output != *mismatch* && $output != *same* ]]
 	assert_nothing_left
+}
+
+# ---- all of them ----
+
+@test "an image of more than 2 TiB" {
+	local at=2998999999488
+	QCOW2="$BATS_TEST_TMPDIR/disk.qcow2"
+	qemu-img create -q -f qcow2 "$QCOW2" 3T
+	qemu-io -f qcow2 -c "write -P 9 $at 64k" "$QCOW2" >/dev/null
+	SECONDS=0
+	run blkverify prepare --force --format qcow2 "$QCOW2" "$SHADOW"
+	assert_clean
+	assert_filled "$SHADOW" "$at" 65536 09
+	[ $(($(stat -c '%b * %B' "$SHADOW"))) -le 4194304 ]
+	run blkverify run --format qcow2 -t "$QCOW2" -s "$SHADOW" -- qemu-io -f raw -c "read -P 9 $at 64k" -c "write -P 3 2T 64k" {}
+	assert_status 0
+	run blkverify compare --format qcow2 "$QCOW2" "$SHADOW"
+	assert_clean
+	damage_shadow 2998999999999
+	run blkverify compare --format qcow2 "$QCOW2" "$SHADOW"
+	assert_status 1
+	assert_says "sectors 5857421874-5857421874 (1), bytes 2998999999999-2998999999999, 1 differ"
+	run blkverify inspect --format qcow2 --sector 5857421874 "$QCOW2" "$SHADOW"
+	assert_status 1
+	assert_says "sector 5857421874, offset 2998999999488: 1 byte differs"
+	run blkverify run --format qcow2 -t "$QCOW2" -s "$SHADOW" -- qemu-io -f raw -c "read $at 64k" {}
+	assert_mismatch read 5857421874 2998999999999 120
+	[ "$SECONDS" -lt 20 ]
+}
+
+# odd_names NAME...: an image of that name is prepared, run on, compared and inspected
+odd_names() {
+	local name
+	for name; do
+		name="$BATS_TEST_TMPDIR/$name"
+		mkdir -p "${name%/*}"
+		cp "$QCOW2" "$name"
+		run blkverify prepare --force --format auto "$name" "$name.shadow"
+		assert_clean || return
+		run timeout 20 "$BLK_COMMAND" run --format=auto -t "$name" -s "$name.shadow" -- qemu-io -f raw -c "write -P 7 64k 64k" -c "read 0 1M" {}
+		assert_status 0 || return
+		assert_closing "1 process, 1 read, 1 write verified, no mismatch" || return
+		run blkverify compare --format auto "$name" "$name.shadow"
+		assert_clean || return
+		damage "$name.shadow" 70000
+		run blkverify inspect --format qcow2 --sector 136 "$name" "$name.shadow"
+		assert_status 1 || return
+	done
+}
+
+@test "names that QEMU would take apart" {
+	make_qcow2_pair 1M
+	odd_names "disk,1.qcow2" ",,a=b,.qcow2" "a:b.qcow2" "file:c" "a b\\c" $'new\nline' "{}{1}" "dir,x=1/disk" "-t" "%p"
+	# with a backing file that has one, too
+	mkdir "$BATS_TEST_TMPDIR/chain,2"
+	cp "$QCOW2" "$BATS_TEST_TMPDIR/chain,2/base,1"
+	(cd "$BATS_TEST_TMPDIR/chain,2" && qemu-img create -q -f qcow2 -b "base,1" -F qcow2 "over,1")
+	QCOW2="$BATS_TEST_TMPDIR/chain,2/over,1"
+	run blkverify run --format=qcow2 -t "$QCOW2" -s "$SHADOW" -- qemu-io -f raw -c "read 0 1M" {}
+	assert_status 0
+	assert_closing "1 process, 1 read, 0 writes verified, no mismatch"
+	# and the served file's place
+	TMPDIR="$BATS_TEST_TMPDIR/chain,2" run blkverify run --format=qcow2 -t "$QCOW2" -s "$SHADOW" -- dd if={} of=/dev/null bs=1M
+	assert_status 0
 }
 
 # ---- inspect ----

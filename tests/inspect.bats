@@ -106,13 +106,31 @@ sector 4, offset 2048: same" ]
 	assert_says "000003e0  00 00 00 00 00 00 00 00  ........ | 00 00 00 00 61 62 63 64  ....abcd"
 }
 
-@test "offsets past 4 GiB" {
-	truncate -s 5G "$TARGET" "$SHADOW"
+@test "offsets past 4 GiB, and past 2 TiB" {
+	truncate -s 3T "$TARGET" "$SHADOW"
 	put "$TARGET" 5000000000 B
+	put "$TARGET" 2999999999488 C
 	inspect --sector 9765625
 	assert_status 1
 	assert_says "sector 9765625, offset 5000000000: 1 byte differs" \
 		"12a05f200  42 00 00 00 00 00 00 00  B....... | 00 00 00 00 00 00 00 00  ........"
+	inspect --sector 5859374999
+	assert_status 1
+	assert_says "sector 5859374999, offset 2999999999488: 1 byte differs" \
+		"2ba7def2e00  43 00 00 00 00 00 00 00  C....... | 00 00 00 00 00 00 00 00  ........"
+}
+
+@test "block devices" {
+	local target
+	make_loop_pair 1M
+	target=$LOOP
+	attach_loop "$SHADOW"
+	TARGET=$target SHADOW=$LOOP inspect --sector 3
+	assert_status 0
+	damage "$IMAGE" 2000
+	TARGET=$target SHADOW=$LOOP inspect --sector 3
+	assert_status 1
+	assert_says "sector 3, offset 1536: 1 byte differs"
 }
 
 @test "what is on the disk, not what is cached" {
