@@ -85,6 +85,28 @@ unreachable() { [ -z "$(left_processes)" ]; }
 	assert_nothing_stays
 }
 
+# ticks_of PID: the processor time that it has used
+ticks_of() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
+
+@test "the keeper sleeps, whoever sends it what" {
+	local keeper before
+	begin_forever
+	keeper=$(keeper_of)
+	for signal in TERM HUP USR1; do kill -s $signal "$keeper"; done
+	sleep 0.2
+	[ -n "$(daemon_of)" ] || fail_with "the daemon has ended"
+	kill -9 "$(daemon_of)"
+	until_true 5 background_says "was killed by signal 9"
+	for signal in TERM HUP USR1; do kill -s $signal "$keeper"; done
+	before=$(ticks_of "$keeper")
+	sleep 0.5
+	[ $(($(ticks_of "$keeper") - before)) -lt 10 ] || fail_with "it is busy"
+	kill "$PID"
+	wait_for_end
+	assert_status 125
+	assert_nothing_stays
+}
+
 @test "two at the same time leave each other alone" {
 	local first
 	begin_forever --read-only

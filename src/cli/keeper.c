@@ -113,13 +113,18 @@ static void pass_on(struct state *s)
 }
 
 /* True with *status when it has ended. */
-static bool has_ended(struct state *s, int *status)
+static bool has_ended(const struct state *s, int *status)
+{
+	return waitpid(s->daemon, status, WNOHANG) == s->daemon;
+}
+
+/* One that is left there would wake us again at once. */
+static void take_signals(const struct state *s)
 {
 	struct signalfd_siginfo info;
 
 	while (read(s->signals, &info, sizeof(info)) > 0)
 		;
-	return waitpid(s->daemon, status, WNOHANG) == s->daemon;
 }
 
 static void look(struct state *s, int timeout)
@@ -131,6 +136,7 @@ static void look(struct state *s, int timeout)
 	};
 
 	poll(fds, 3, timeout);
+	take_signals(s);
 	s->closed = s->closed || fds[1].revents;
 	if (fds[2].revents)
 		pass_on(s);
