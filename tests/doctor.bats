@@ -336,11 +336,24 @@ changed() {
 
 # ---- the machine ----
 
+# has_from VERSION FACT: that is there from this kernel on, and not before
+has_from() {
+	if [ "$(printf '%s\n' "$1" "$(uname -r)" | sort -V | head -n 1)" = "$1" ]; then
+		assert_says "  $2: there"
+	else
+		lacks "  $2: there"
+	fi
+}
+
 @test "what the machine has" {
 	doctor ./plain
 	assert_verdict 0
 	[[ $output == *"/libblkverify.so: takes effect"* ]]
-	assert_says "  FUSE, for --format: there" "  qemu-storage-daemon, for --format: there" "  io_uring: there"
+	assert_says "  FUSE, for --format: there" "  qemu-storage-daemon, for --format: there" "  io_uring: there" \
+		"  Linux $(uname -r) on $(uname -m), glibc $(getconf GNU_LIBC_VERSION | cut -d ' ' -f 2)"
+	has_from 5.18 "io_uring: MSG_RING, for requests on targets"
+	has_from 6.10 "io_uring: NOP with a result"
+	[ "$(uname -m)" != x86_64 ] || has_from 5.11 "Syscall User Dispatch, for BLKVERIFY_TRAP=1"
 	# the user's own settings are not for the trial
 	BLKVERIFY_TARGET=/none BLKVERIFY_NONSENSE=1 doctor ./plain
 	assert_verdict 0
@@ -361,6 +374,21 @@ changed() {
 	assert_says "  FUSE, for --format: /dev/fuse: permission denied; it has to be readable and writable, and a container has to be given it"
 	run strace -o /dev/null -e trace=prctl -e inject=prctl:error=EINVAL "$BLK_COMMAND" doctor ./plain
 	[[ $output == *"Syscall User Dispatch, for BLKVERIFY_TRAP=1: the kernel has none"* ]]
+}
+
+@test "a signal leaves nothing" {
+	# while the library is tried; Ctrl-C comes to all
+	printf '#include <unistd.h>\n__attribute__((constructor)) static void wait(void) { write(1, "begun", 5); sleep(100); }\n' >"$TMPDIR/slow.c"
+	mkdir -p "$TMPDIR/there/shim/.libs"
+	${CC:-cc} -shared -fPIC -o "$TMPDIR/there/shim/.libs/libblkverify.so" "$TMPDIR/slow.c"
+	cp "$BLK_COMMAND" "$TMPDIR/there"
+	background "$TMPDIR/there/blkverify" doctor ./plain
+	until_true 10 compgen -G "$TMPDIR/blkverify-doctor.*/shadow"
+	sleep 0.1
+	kill "$PID" $(pgrep -P "$PID")
+	wait_for_background
+	assert_status 143
+	assert_nothing_left
 }
 
 @test "a library that has no effect" {

@@ -1,10 +1,12 @@
 /* doctor: says beforehand if a program can be verified. */
 #include <errno.h>
 #include <fcntl.h>
+#include <gnu/libc-version.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <blkverify/config.h>
@@ -249,12 +251,16 @@ static int print_machine(struct examination *e)
 {
 	const char *library = cli_library_find(), *wrong;
 	struct cli_machine machine;
+	struct utsname kernel;
 
 	if (!library)
 		return -1;
 	wrong = cli_trial(library);
 	cli_machine_look(&machine);
 	puts("\nthis machine:");
+	if (uname(&kernel) == 0)
+		printf("  Linux %s on %s, glibc %s\n", kernel.release,
+		       kernel.machine, gnu_get_libc_version());
 	printf("  %s: %s\n", library, wrong ? wrong : "takes effect");
 	print_fact("FUSE, for --format", machine.fuse);
 	print_fact("qemu-storage-daemon, for --format", machine.daemon);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,10 +71,12 @@ static void clear_settings(void)
 }
 
 static void __attribute__((noreturn))
-become_patient(const struct place *place, const char *library)
+become_patient(const struct place *place, const char *library,
+	       const sigset_t *mask)
 {
 	int null = open("/dev/null", O_RDWR);
 
+	sigprocmask(SIG_SETMASK, mask, NULL);
 	clear_settings();
 	dup2(null, STDOUT_FILENO);
 	dup2(null, STDERR_FILENO);
@@ -108,14 +111,18 @@ const char *cli_trial(const char *library)
 {
 	const char *result = "no directory to try it in; set TMPDIR";
 	struct place place = { .directory = "" };
+	sigset_t all, mask;
 	int status = 0;
 	pid_t pid;
 
+	/* Ctrl-C ends the patient, and us when all is taken away. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &mask);
 	if (make_place(&place) == 0) {
 		fflush(NULL);
 		pid = fork();
 		if (pid == 0)
-			become_patient(&place, library);
+			become_patient(&place, library, &mask);
 		while (pid > 0 && waitpid(pid, &status, 0) < 0 &&
 		       errno == EINTR)
 			;
@@ -123,5 +130,6 @@ const char *cli_trial(const char *library)
 				   judge(&place, status);
 	}
 	remove_place(&place);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
 	return result;
 }
