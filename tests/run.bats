@@ -54,7 +54,7 @@ unusable() {
 @test "bad configuration is 125, before the program begins" {
 	local pair=(-t "$TARGET" -s "$SHADOW")
 	unusable BLKVERIFY_MODE=fast run "${pair[@]}" --mode=fast -- diskio say main
-	unusable "BLKVERIFY_SHADOW=$TMPDIR/none" run -t "$TARGET" -s "$TMPDIR/none" -- diskio say main
+	unusable "$TMPDIR/none: does not exist; blkverify prepare makes a shadow" run -t "$TARGET" -s "$TMPDIR/none" -- diskio say main
 	unusable "BLKVERIFY_TARGET=$TMPDIR" run -t "$TMPDIR" -s "$SHADOW" -- diskio say main
 	unusable "BLKVERIFY_TARGET has 2" run "${pair[@]}" -t "$SHADOW" -- diskio say main
 	unusable "is its own shadow" run -t "$TARGET" -s "$TMPDIR/./disk.img" -- diskio say main

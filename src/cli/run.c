@@ -3,6 +3,7 @@
  * The command is a part of the run itself: it has the state files from before
  * the program begins until after it has ended, so that what one process has
  * counted is there when the next begins. */
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -186,6 +187,18 @@ static bool has_died(void *data)
 
 /* ---- the run ---- */
 
+/* Who begins with this may not have made one yet. */
+static int find_shadows(const struct cli_settings *settings)
+{
+	for (unsigned i = 0; i < settings->shadows; i++)
+		if (access(settings->shadow[i], F_OK) < 0 && errno == ENOENT) {
+			cli_say("%s: does not exist; blkverify prepare makes "
+				"a shadow", settings->shadow[i]);
+			return -1;
+		}
+	return 0;
+}
+
 /* As the library reads it at the start of each process: what is wrong is said
  * before there is one. */
 static int begin_state(void)
@@ -255,7 +268,7 @@ int cli_run(int argc, char **argv)
 	if (result != 0)
 		return result;
 	interrupt = cli_child_prepare();
-	if (interrupt < 0)
+	if (interrupt < 0 || find_shadows(&run.settings) < 0)
 		return CLI_UNUSABLE;
 	if (serve(&run, interrupt) < 0) {
 		result = cli_child_interrupted();
