@@ -240,15 +240,12 @@ int cli_compare(int argc, char **argv)
 	while ((option = cli_option(argc, argv, CLI_LETTERS, options,
 				    usage)) != -1) {
 		switch (option) {
-		case 'f':
-		case 'o':
-			if (cli_format_option(&format, option, argc) < 0)
-				return TROUBLE;
-			break;
 		case 'j': c.json = true; break;
 		case 's': size = optarg; break;
 		case CLI_ANSWERED: return 0;
-		default: return TROUBLE;
+		default:
+			if (cli_format_option(&format, option, argc) < 0)
+				return TROUBLE;
 		}
 	}
 	c.runs.json = c.json;

@@ -247,11 +247,6 @@ static int parse(int argc, char **argv, struct inspection *q,
 			if (cli_number("--count", optarg, &q->count) < 0)
 				return TROUBLE;
 			break;
-		case 'f':
-		case 'o':
-			if (cli_format_option(format, option, argc) < 0)
-				return TROUBLE;
-			break;
 		case 'n':
 			given = true;
 			if (cli_number("--sector", optarg, &q->sector) < 0)
@@ -259,7 +254,9 @@ static int parse(int argc, char **argv, struct inspection *q,
 			break;
 		case 's': size = optarg; break;
 		case CLI_ANSWERED: exit(0);
-		default: return TROUBLE;
+		default:
+			if (cli_format_option(format, option, argc) < 0)
+				return TROUBLE;
 		}
 	}
 	q->sector_size = cli_sector_size(size);

@@ -183,14 +183,11 @@ int cli_prepare(int argc, char **argv)
 	while ((option = cli_option(argc, argv, CLI_LETTERS, options,
 				    usage)) != -1) {
 		switch (option) {
-		case 'f':
-		case 'o':
-			if (cli_format_option(&format, option, argc) < 0)
-				return NOT_MADE;
-			break;
 		case 'F': force = true; break;
 		case CLI_ANSWERED: return 0;
-		default: return USAGE;
+		default:
+			if (cli_format_option(&format, option, argc) < 0)
+				return USAGE;
 		}
 	}
 	if (cli_two_operands(argc, argv, &target, &shadow) < 0)

@@ -13,10 +13,12 @@
 
 int cli_format_option(struct cli_format *format, int option, int argc)
 {
-	if (option == 'f')
+	if (option == 'f') {
 		format->name = optarg;
-	if (option != 'o')
 		return 0;
+	}
+	if (option != 'o')
+		return -1;
 	if (!format->object)
 		format->object = calloc((size_t)argc, sizeof(*format->object));
 	if (!format->object) {

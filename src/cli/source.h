@@ -17,8 +17,9 @@ struct cli_format {
 	unsigned objects;
 };
 
-/* The options for that: members of a list of them, and what is done for each.
- * An object is added to a list that has room for argc of them. */
+/* The options for that: members of a list of them, and what is done for each,
+ * -1 for any other. An object is added to a list that has room for argc of
+ * them. */
 #define CLI_FORMAT_OPTIONS                                                   \
 	{ "format", required_argument, NULL, 'f' },                          \
 	{ "object", required_argument, NULL, 'o' }
