@@ -334,7 +334,7 @@ stale_target() {
 	run timeout 5 "$BLK_COMMAND" compare "$BATS_TEST_TMPDIR/pipe" "$SHADOW"
 	assert_trouble 2 "pipe: neither"
 	command_for_nobody
-	chmod 600 "$TARGET"
+	chmod 0 "$TARGET"
 	run as_nobody "$BLK_COMMAND" compare "$TARGET" "$SHADOW"
 	assert_trouble 2 "$TARGET: permission denied"
 }

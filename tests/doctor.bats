@@ -346,6 +346,7 @@ has_from() {
 }
 
 @test "what the machine has" {
+	need_fuse
 	doctor ./plain
 	assert_verdict 0
 	[[ $output == *"/libblkverify.so: takes effect"* ]]

@@ -227,9 +227,10 @@ not known: bytes 8704-9215" ]
 	run blkverify inspect --sector 0 "$TARGET" "$TARGET"
 	assert_trouble 2 "$TARGET: is its own shadow"
 	command_for_nobody
-	chmod 600 "$SHADOW"
+	chmod 0 "$SHADOW"
 	run as_nobody "$BLK_COMMAND" inspect --sector 0 "$TARGET" "$SHADOW"
 	assert_trouble 2 "$SHADOW: permission denied"
+	chmod 600 "$SHADOW"
 	truncate -s 0 "$TARGET" "$SHADOW"
 	inspect --sector 0
 	assert_trouble 2 "past the end, which is at offset 0"

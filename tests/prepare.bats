@@ -295,9 +295,11 @@ device_shadow() {
 	run blkverify prepare "$TARGET" "$TARGET/shadow"
 	assert_trouble 1 "$TARGET/shadow: Not a directory"
 	command_for_nobody
+	chmod 555 "$BATS_TEST_TMPDIR"
 	run as_nobody "$BLK_COMMAND" prepare "$TARGET" "$SHADOW"
+	chmod 755 "$BATS_TEST_TMPDIR"
 	assert_trouble 1 "$SHADOW: permission denied"
-	chmod 600 "$TARGET"
+	chmod 0 "$TARGET"
 	run as_nobody "$BLK_COMMAND" prepare "$TARGET" /dev/shm/none
 	assert_trouble 1 "$TARGET: permission denied"
 	no_shadow
