@@ -165,6 +165,25 @@ unusable() {
 	[[ $output != *$'\n'main* ]]
 }
 
+@test "a shadow that is the image, or below it" {
+	local base=$SHADOW
+	IMAGE=$SHADOW
+	run "$BLK_COMMAND" run --format=raw -t "$IMAGE" -s "$SHADOW" -- diskio say main {}
+	unusable "$SHADOW: cannot be a shadow"
+	ln "$SHADOW" "$TMPDIR/link"
+	run "$BLK_COMMAND" run --format=raw --read-only -t "$IMAGE" -s "$TMPDIR/link" -- diskio say main {}
+	unusable "$TMPDIR/link: cannot be a shadow"
+	IMAGE="$TMPDIR/overlay"
+	qemu-img create -q -f qcow2 -b "$base" -F raw "$IMAGE"
+	run tested -- diskio say main {}
+	unusable "$SHADOW: cannot be a shadow"
+	[[ $output != *$'\n'main* ]]
+	# a copy can
+	cp "$base" "$TMPDIR/copy"
+	SHADOW="$TMPDIR/copy" run tested -- "${WORK[@]}"
+	assert_worked
+}
+
 @test "what the daemon says is shown" {
 	run "$BLK_COMMAND" run --format=vdi -t "$IMAGE" -s "$SHADOW" -- diskio say main {}
 	unusable "qemu-storage-daemon: --blockdev driver=vdi" "ended with status 1 and does not serve $IMAGE"

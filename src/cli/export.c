@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <blkverify/disk.h>
+
 #include "cli.h"
 #include "daemon.h"
 #include "export.h"
@@ -28,7 +30,7 @@ struct cli_export {
 	int lock;
 	char **mount;                /* the raw files */
 	int link;                    /* to the keeper */
-	pid_t keeper;
+	pid_t keeper, daemon;
 	bool lost;
 };
 
@@ -128,7 +130,7 @@ static void say_ended(const struct cli_export *export, int status,
 
 /* Returns 0 when it serves, -1 after saying why not, or because the user would
  * rather not. */
-static int wait_until_served(const struct cli_export *export, int interrupt)
+static int wait_until_served(struct cli_export *export, int interrupt)
 {
 	struct pollfd fds[] = {
 		{ .fd = export->link, .events = POLLIN },
@@ -143,8 +145,10 @@ static int wait_until_served(const struct cli_export *export, int interrupt)
 			export->image);
 		return -1;
 	}
-	if (word.what == CLI_SERVING)
+	if (word.what == CLI_SERVING) {
+		export->daemon = word.value;
 		return 0;
+	}
 	if (word.what == CLI_ENDED)
 		say_ended(export, word.value, "and does not serve");
 	else if (word.value == ENOENT)
@@ -225,6 +229,24 @@ struct cli_export *cli_export_start(const struct cli_export_request *request)
 const char *cli_export_path(const struct cli_export *export, unsigned index)
 {
 	return export->mount[index];
+}
+
+bool cli_export_has(const struct cli_export *export, const struct stat *st)
+{
+	const struct dirent *entry;
+	char path[64];
+	struct stat other;
+	bool found = false;
+	DIR *list;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", export->daemon);
+	list = opendir(path);
+	while (list && !found && (entry = readdir(list)))
+		found = fstatat(dirfd(list), entry->d_name, &other, 0) == 0 &&
+			bv_disk_same(&other, st);
+	if (list)
+		closedir(list);
+	return found;
 }
 
 int cli_export_fd(const struct cli_export *export)

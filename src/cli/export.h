@@ -9,6 +9,7 @@
 #define BV_EXPORT_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 struct cli_export;
 
@@ -34,6 +35,10 @@ struct cli_export *cli_export_start(const struct cli_export_request *request);
 
 /* The raw file in place of image index, 0 and on. */
 const char *cli_export_path(const struct cli_export *export, unsigned index);
+
+/* Does the daemon have that file open: is it an image, or one that an image is
+ * made of? */
+bool cli_export_has(const struct cli_export *export, const struct stat *st);
 
 /* Readable as soon as the images are not served any more, though nobody has
  * stopped it. cli_export_lost then says so. */

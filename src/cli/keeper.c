@@ -142,7 +142,7 @@ static void look(struct state *s, int timeout)
 		pass_on(s);
 	if (!s->serving && access(s->keeper->ready, F_OK) == 0) {
 		s->serving = true;
-		tell(s, CLI_SERVING, 0);
+		tell(s, CLI_SERVING, s->daemon);
 	}
 }
 

@@ -20,7 +20,8 @@ struct cli_keeper {
 /* What it says on its socket. */
 struct cli_keeper_word {
 	enum { CLI_SERVING, CLI_NOT_STARTED, CLI_ENDED } what;
-	int value;                   /* NOT_STARTED: errno; ENDED: as wait(2)
+	int value;                   /* SERVING: the daemon's process id;
+	                                NOT_STARTED: errno; ENDED: as wait(2)
 	                                tells it */
 };
 

@@ -218,6 +218,21 @@ static int begin_state(void)
 	return -1;
 }
 
+/* What is written to such a shadow, its image shows. */
+static int check_below(const struct run *run)
+{
+	struct stat st;
+
+	for (unsigned i = 0; i < bv_disks; i++)
+		if (fstat(bv_disk[i].shadow_fd, &st) == 0 &&
+		    cli_export_has(run->export, &st)) {
+			cli_say("%s: cannot be a shadow: it is what is served, "
+				"or a part of it", bv_disk[i].shadow_given);
+			return -1;
+		}
+	return 0;
+}
+
 static int begin(struct run *run)
 {
 	const struct cli_settings *settings = &run->settings;
@@ -225,7 +240,7 @@ static int begin(struct run *run)
 	if (export_targets(run) < 0 ||
 	    cli_settings_export("BLKVERIFY_SHADOW", settings->shadow,
 				settings->shadows) < 0 ||
-	    begin_state() < 0)
+	    begin_state() < 0 || (run->export && check_below(run) < 0))
 		return -1;
 	cli_verdict_begin(run->export ? settings->target : NULL);
 	return cli_library_preload(run->library);
