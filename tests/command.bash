@@ -110,13 +110,13 @@ left_processes() {
 	done
 }
 
-# states_of ID: what is in shared memory of the shadow with that device and inode number
-states_of() { compgen -G "/dev/shm/blkverify-$1-*"; }
-
+# states in memory, of any file of the test and of its devices
 left_states() {
-	local id loop
-	for id in $(find "$BATS_TEST_TMPDIR" -type f -printf '%D-%i\n'); do states_of "$id"; done
-	for loop in "${LOOPS[@]}"; do states_of "$(($(stat -c '%Hr * 256 + %Lr' "$loop")))-0"; done
+	local name
+	for name in $(find "$BATS_TEST_TMPDIR" -type f -printf '/dev/shm/blkverify-%D-%i\n') \
+		$(for name in "${LOOPS[@]}"; do states_of "$name"; done); do
+		compgen -G "$name-*"
+	done
 }
 
 left() {
@@ -135,10 +135,12 @@ assert_nothing_stays() { until_true 5 nothing_left || assert_nothing_left; }
 
 # a test fails that leaves something behind
 teardown() {
-	local dir what
+	local dir what states
+	# of shadows on what is mounted, too
+	states=$(left_states)
 	for dir in "${MOUNTS[@]}"; do umount "$dir" || umount -l "$dir"; done
 	MOUNTS=()
 	what=$(assert_nothing_stays 2>&1) || :
 	end_all
-	[ -z "$what" ] || fail_with "$what"
+	[ -z "$states$what" ] || fail_with "left behind: $states" "$what"
 }

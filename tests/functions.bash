@@ -38,9 +38,19 @@ make_pair() {
 	SHADOWS+=("$SHADOW")
 }
 
-# forget SHADOW: removes its state file, beside it or where it is for those who may not write there
+# states_of SHADOW: how its state files in memory are named, but for the user: of a device, and of one beside which
+# there is no room or nothing may be written
+states_of() {
+	if [ -b "$1" ]; then
+		echo "/dev/shm/blkverify-$(($(stat -c '%Hr * 256 + %Lr' "$1")))-0"
+	else
+		stat -c /dev/shm/blkverify-%d-%i "$1"
+	fi
+}
+
+# forget SHADOW: removes its state files
 forget() {
-	[ ! -e "$1" ] || rm -f "$1.bvstate" "/dev/shm/blkverify-$(stat -c %d-%i "$1")"-*.bvstate
+	[ ! -e "$1" ] || rm -f "$1.bvstate" "$(states_of "$1")"-*.bvstate
 }
 
 # make_pair_on_tmpfs SIZE: the same where there is no O_DIRECT alignment, no ZERO_RANGE and no disk.
@@ -256,8 +266,7 @@ clean_up() {
 	local loop dir shadow
 	for shadow in "${SHADOWS[@]}"; do forget "$shadow"; done
 	for loop in "${LOOPS[@]}"; do
-		# a device that was a shadow has its state file where there are no directories for it
-		rm -f "/dev/shm/blkverify-$(($(stat -c '%Hr * 256 + %Lr' "$loop")))-0"-*.bvstate
+		forget "$loop"
 		losetup -d "$loop" || :
 	done
 	for dir in "${SHM_DIRS[@]}"; do rm -rf "$dir"; done

@@ -269,7 +269,7 @@ device_shadow() {
 	device_shadow
 	dd if="$TARGET" of="$SHADOW" bs=1M status=none
 	shim diskio open "$TARGET" rw write 0 512 aa
-	state=("/dev/shm/blkverify-$(($(stat -c '%Hr * 256 + %Lr' "$LOOP")))-0"-*.bvstate)
+	state=("$(states_of "$LOOP")"-*.bvstate)
 	[ -e "${state[0]}" ]
 	prepare --force
 	assert_clean

@@ -211,16 +211,9 @@ machine_is() { [ "$(machine_status)" = "$1" ]; }
 
 # ---- the end of a test ----
 
-# the state file of a shadow beside which there is no room for one
-forget_state() {
-	local id
-	id=$(stat -c %d-%i "$1" 2>/dev/null) || return 0
-	rm -f "/dev/shm/blkverify-$id"-*.bvstate
-}
-
 end_all() {
 	local pid dir
-	forget_state "${SHADOW-}"
+	[ -z "${SHADOW-}" ] || forget "$SHADOW"
 	for pid in "${DAEMONS[@]}"; do end_process "$pid"; done
 	clean_up
 	for dir in "${MOUNTS[@]}"; do umount "$dir" || umount -l "$dir"; done
