@@ -60,6 +60,10 @@ unusable() {
 	unusable "is its own shadow" run -t "$TARGET" -s "$TMPDIR/./disk.img" -- diskio say main
 	unusable "BLKVERIFY_TARGET=: empty" run -t "" -s "$SHADOW" -- diskio say main
 	BLKVERIFY_SHADOWS=x unusable BLKVERIFY_SHADOWS run "${pair[@]}" -- diskio say main
+	attach_loop "$TARGET"
+	unusable "is a target's storage by another name" run -t "$TARGET" -s "$LOOP" -- diskio say main
+	forget "$LOOP"
+	unusable "is a target's storage by another name" run -t "$LOOP" -s "$TARGET" -- diskio say main
 	truncate -s 128K "$SHADOW"
 	unusable "131072 bytes, target has 65536" run "${pair[@]}" -- diskio say main
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <blkverify/alias.h>
 #include <blkverify/config.h>
 #include <blkverify/disk.h>
 #include <blkverify/log.h>
@@ -212,7 +213,7 @@ static int begin_state(void)
 	if (bv_config_parse(&config, environ,
 			    getcwd(directory, sizeof(directory)), bv_pid,
 			    &why) == 0 &&
-	    bv_disk_start(&config, &why) == 0)
+	    bv_disk_start(&config, &why) == 0 && bv_alias_check(&why) == 0)
 		return 0;
 	cli_say("%s", why.bytes);
 	return -1;
