@@ -199,23 +199,3 @@ both_verified() {
 	output=$(grep -a '^blkverify: ' <<<"$output")
 	assert_mismatch read $((1500000 / 512)) 1500000
 }
-
-@test "the example" {
-	local command=("$BLK_SRCDIR/examples/bochs.sh" disk.img "$EMUL/bochsrc" -rc "$EMUL/bochs.rc")
-	export MODE=flat LIBBLKVERIFY=$BLK_LIB
-	cp flat.img disk.img
-	bounded "${command[@]}"
-	assert_clean
-	finished
-	assert_verified "$SIZE" 8192
-	cmp disk.img disk.img.shadow
-	damage disk.img 1500000
-	bounded "${command[@]}"
-	assert_mismatch read 2929 1500000
-	# what its comment shows
-	grep -q "^#   $(blk_lines | head -n 1)\$" "${command[0]}"
-	damage disk.img 1500000
-	bounded "${command[@]}"
-	assert_clean
-	finished
-}
