@@ -119,8 +119,7 @@ static void tell_history(const struct bv_mismatch *m)
 		text_add(&line, ", operation ");
 		text_u64(&line, past.sequence);
 		text_add(&line, ", ");
-		text_u64(&line, past.time / 1000000000u);
-		text_add(&line, " s since 1970");
+		text_time(&line, past.time / 1000000000u);
 		bv_log_line(&line);
 	}
 }

@@ -104,8 +104,7 @@ static void say_who(const struct bv_mismatch *m)
 	text_u64(&line, m->offset);
 	if (m->time) {
 		text_add(&line, ", ");
-		text_u64(&line, m->time / 1000000000u);
-		text_add(&line, " s since 1970");
+		text_time(&line, m->time / 1000000000u);
 	}
 	bv_log_line(&line);
 }

@@ -173,6 +173,42 @@ void text_errno(struct bv_text *t, int error)
 		text_i64(t, error);
 }
 
+static bool is_leap(uint64_t year)
+{
+	return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+}
+
+static void two_digits(struct bv_text *t, char before, uint64_t value)
+{
+	text_char(t, before);
+	text_char(t, (char)('0' + value / 10 % 10));
+	text_char(t, (char)('0' + value % 10));
+}
+
+void text_time(struct bv_text *t, uint64_t seconds)
+{
+	static const unsigned char days[] = { 31, 28, 31, 30, 31, 30,
+					      31, 31, 30, 31, 30, 31 };
+	/* 400 years always have as many days */
+	uint64_t day = seconds / 86400, era = day / 146097;
+	uint64_t year = 1970 + era * 400;
+	unsigned month = 0, length;
+
+	day -= era * 146097;
+	for (; day >= (length = is_leap(year) ? 366 : 365); year++)
+		day -= length;
+	for (; day >= (length = days[month] + (month == 1 && is_leap(year)));
+	     month++)
+		day -= length;
+	text_u64(t, year);
+	two_digits(t, '-', month + 1);
+	two_digits(t, '-', day + 1);
+	two_digits(t, ' ', seconds / 3600 % 24);
+	two_digits(t, ':', seconds / 60 % 60);
+	two_digits(t, ':', seconds % 60);
+	text_add(t, " UTC");
+}
+
 static unsigned least(unsigned a, unsigned b)
 {
 	return a < b ? a : b;

@@ -31,6 +31,8 @@ void text_i64(struct bv_text *t, int64_t value);               /* decimal */
 void text_range(struct bv_text *t, uint64_t first, uint64_t last); /* "1-2" */
 /* At least that many hexadecimal digits, at most 16, zeros in front. */
 void text_hex(struct bv_text *t, uint64_t value, unsigned digits);
+/* Seconds since 1970 as "2001-02-03 04:05:06 UTC". */
+void text_time(struct bv_text *t, uint64_t seconds);
 /* A path or value as it came from a user: bytes below 0x20, 0x7f and the
  * backslash as \n, \t, \\ or \xNN, so that one line stays one line. */
 void text_quoted(struct bv_text *t, const char *string);

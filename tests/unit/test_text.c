@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -219,6 +220,36 @@ static void test_cut_near_the_end(void **state)
 	check_cut();
 }
 
+/* What date -u says of them, and every day of 800 years by libc. */
+static void test_time(void **state)
+{
+	static const struct {
+		uint64_t seconds;
+		const char *text;
+	} all[] = {
+		{ 0, "1970-01-01 00:00:00 UTC" },
+		{ 951782400, "2000-02-29 00:00:00 UTC" },
+		{ 4107542399, "2100-02-28 23:59:59 UTC" },
+		{ 4107542400, "2100-03-01 00:00:00 UTC" },
+		{ 1795634155, "2026-11-25 19:15:55 UTC" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		text_time(t, all[i].seconds);
+		expect(all[i].text);
+	}
+	for (time_t day = 0; day < 800 * 366; day++) {
+		time_t seconds = day * 86400 + day % 86400;
+		char expected[64];
+		struct tm tm;
+
+		strftime(expected, sizeof(expected), "%F %T UTC", gmtime_r(&seconds, &tm));
+		text_time(t, (uint64_t)seconds);
+		expect(expected);
+	}
+}
+
 static void test_edits(void **state)
 {
 	(void)state;
@@ -275,6 +306,7 @@ int main(void)
 		cmocka_unit_test_setup(test_one_too_many, fresh),
 		cmocka_unit_test_setup(test_cut_inside_a_string, fresh),
 		cmocka_unit_test_setup(test_cut_near_the_end, fresh),
+		cmocka_unit_test_setup(test_time, fresh),
 		cmocka_unit_test(test_edits),
 		cmocka_unit_test(test_op_names),
 	};
