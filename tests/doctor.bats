@@ -365,7 +365,7 @@ has_from() {
 	mkdir "$BATS_TEST_TMPDIR/empty"
 	PATH="$BATS_TEST_TMPDIR/empty" run "$BLK_COMMAND" doctor ./plain
 	assert_verdict 0
-	assert_says "  qemu-storage-daemon, for --format: not found; it is in the Debian package qemu-utils"
+	assert_says "  qemu-storage-daemon, for --format: not found; it is in the Debian package qemu-system-common"
 	run strace -o /dev/null -e trace=io_uring_setup -e inject=io_uring_setup:error=EPERM "$BLK_COMMAND" doctor ./plain
 	assert_verdict 0
 	[[ $output == *"io_uring: not allowed: "*"MSG_RING, for requests on targets: no io_uring"* ]]

@@ -216,7 +216,7 @@ few_programs() {
 @test "without the daemon, or qemu-img" {
 	few_programs fusermount3
 	PATH="$TMPDIR/bin" run tested -- diskio say main {}
-	unusable "qemu-storage-daemon: not found; it is in the Debian package qemu-utils"
+	unusable "qemu-storage-daemon: not found; it is in the Debian package qemu-system-common"
 	PATH="$TMPDIR/bin" run "$BLK_COMMAND" run --format=auto -t "$IMAGE" -s "$SHADOW" -- diskio say main {}
 	unusable "qemu-img: not found; it is in the Debian package qemu-utils"
 }

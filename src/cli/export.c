@@ -153,7 +153,7 @@ static int wait_until_served(struct cli_export *export, int interrupt)
 		say_ended(export, word.value, "and does not serve");
 	else if (word.value == ENOENT)
 		cli_say("qemu-storage-daemon: not found; it is in the Debian "
-			"package qemu-utils");
+			"package qemu-system-common");
 	else
 		cli_say("qemu-storage-daemon: %s", strerror(word.value));
 	return -1;
