@@ -55,7 +55,9 @@ static int load_segments(struct bv_transfer *t)
 	uintptr_t alignment = 0;
 	bool odd = false;
 
-	if (bv_user_copy_in(iov, request->iov, bytes) < bytes)
+	if (request->plain)
+		iov[0] = request->iov[0];
+	else if (bv_user_copy_in(iov, request->iov, bytes) < bytes)
 		return -EFAULT;
 	for (int i = 0; i < request->count; i++)
 		odd |= is_odd(iov[i].iov_base, iov[i].iov_len);

@@ -10,6 +10,14 @@
 
 #define PAGE 4096u
 
+/* Bytes from at to the end of its page, at most n. */
+static size_t in_page(const void *at, size_t n)
+{
+	size_t rest = PAGE - ((uintptr_t)at & (PAGE - 1));
+
+	return n < rest ? n : rest;
+}
+
 /* rt_sigprocmask copies the new set in before it looks at how: with a how
  * that does not exist it reads eight bytes and changes nothing (kernel
  * 2.6 to 6.18: EFAULT before EINVAL). */
@@ -45,12 +53,18 @@ static int writable(const unsigned char *at, size_t n)
 			FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 0)) != -EFAULT;
 }
 
-/* Bytes from at to the end of its page, at most n. */
-static size_t in_page(const void *at, size_t n)
+/* getresuid writes four bytes to each of three places: here, and in the two
+ * pages that follow. Returns the bytes up to the end of the third, or 0 where
+ * there are fewer pages, or a bad one. */
+static size_t three_writable(unsigned char *at, size_t n)
 {
-	size_t rest = PAGE - ((uintptr_t)at & (PAGE - 1));
+	size_t first = in_page(at, n);
 
-	return n < rest ? n : rest;
+	if (n < first + PAGE + 4 ||
+	    raw_call(SYS_getresuid, (long)at, (long)(at + first),
+		     (long)(at + first + PAGE), 0, 0, 0) != 0)
+		return 0;
+	return n < first + 2 * PAGE ? n : first + 2 * PAGE;
 }
 
 size_t bv_user_copy_in(void *ours, const void *theirs, size_t n)
@@ -77,10 +91,13 @@ size_t bv_user_copy_out(void *theirs, const void *ours, size_t n)
 	size_t good = 0;
 
 	while (good < n) {
-		size_t here = in_page(to + good, n - good);
+		size_t here = three_writable(to + good, n - good);
 
-		if (!writable(to + good, here))
-			break;
+		if (here == 0) {
+			here = in_page(to + good, n - good);
+			if (!writable(to + good, here))
+				break;
+		}
 		good += here;
 	}
 	if (good > 0)
