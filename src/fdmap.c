@@ -1,5 +1,6 @@
 /* fdmap: see include/blkverify/fdmap.h. */
 #include <stddef.h>
+#include <sys/sysmacros.h>
 
 #include <blkverify/alias.h>
 #include <blkverify/disk.h>
@@ -15,6 +16,27 @@ _Atomic uint32_t bv_fdmap[BV_FDMAP_ROOM];
 
 static atomic_bool distrusted;
 
+/* Which file it is, and nothing else. fstat asks for the times as well, and
+ * who has seen them makes the next write to the file change them and write the
+ * inode (multigrain timestamps, Linux 6.13); and of FUSE it may ask the server
+ * whenever something was written. Where statx is not to be had, fstat. */
+static int identify(int fd, struct stat *st)
+{
+	struct statx stx;
+
+	if (raw_call(SYS_statx, fd, (long)"",
+		     AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+		     STATX_TYPE | STATX_INO, (long)&stx, 0) < 0)
+		return raw_fstat(fd, st);
+	*st = (struct stat){
+		.st_dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
+		.st_ino = stx.stx_ino,
+		.st_mode = stx.stx_mode,
+		.st_rdev = makedev(stx.stx_rdev_major, stx.stx_rdev_minor),
+	};
+	return 0;
+}
+
 struct bv_disk *bv_fd_learn(int fd)
 {
 	struct stat st;
@@ -26,7 +48,7 @@ struct bv_disk *bv_fd_learn(int fd)
 		return NULL;
 	if (mapped)
 		before = atomic_load(&bv_fdmap[fd]);
-	if (raw_fstat(fd, &st) < 0)
+	if (identify(fd, &st) < 0)
 		return NULL;
 	disk = bv_disk_of(&st);
 	if (!disk && S_ISBLK(st.st_mode))
