@@ -30,6 +30,8 @@ enum need { REQ, OPT, LATE };
 	}                                                                    \
 	ret (*real_##name) params = boot_##name;
 #define CHK FD
+#define AT FD
+#define ATCHK FD
 #define MADE FD
 #define OWN FD
 #define OWNV FD

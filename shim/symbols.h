@@ -38,6 +38,8 @@ struct io_uring;
 /* Index of each row with a real function, for resolve.c. */
 #define FD(need, name, ...) BV_SYM_##name,
 #define CHK FD
+#define AT FD
+#define ATCHK FD
 #define MADE FD
 #define OWN FD
 #define OWNV FD
@@ -58,6 +60,8 @@ enum bv_symbol {
 #include "symbols.def"
 #undef FD
 #undef CHK
+#undef AT
+#undef ATCHK
 #undef MADE
 #undef OWN
 #undef OWNV

@@ -61,6 +61,15 @@ int op_dup3(const char *call, int fd, int fd2, int flags)
 	return op_made(call, result);
 }
 
+/* Before it is done: from then on a write has to ask. */
+static void appends_from_now_on(int fd)
+{
+	struct bv_disk *disk = bv_fd_disk(fd);
+
+	if (disk)
+		atomic_store(&disk->state->appending, 1);
+}
+
 int op_fcntl(const char *call, int (*real)(int, int, void *), int fd,
 	     int command, void *argument)
 {
@@ -68,6 +77,8 @@ int op_fcntl(const char *call, int (*real)(int, int, void *), int fd,
 
 	if (bv_own_has(fd))
 		return not_yours();
+	if (command == F_SETFL && (intptr_t)argument & O_APPEND)
+		appends_from_now_on(fd);
 	result = real(fd, command, argument);
 	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
 		return op_made(call, result);

@@ -6,6 +6,7 @@
 #include "guard.h"
 #include "ops.h"
 
+/* Reads at an offset may be on what the descriptor was: see bv_fd_guess. */
 typedef ssize_t engine(struct bv_disk *disk, const struct bv_request *request);
 
 static ssize_t run(engine *transfer, struct bv_disk *disk,
@@ -25,7 +26,7 @@ static ssize_t run_single(engine *transfer, struct bv_disk *disk,
 	struct iovec iov = { (void *)buf, n };
 	struct bv_request request = {
 		.call = call, .fd = fd, .iov = &iov, .count = 1, .plain = true,
-		.position = position, .offset = offset,
+		.position = position, .guessed = transfer == bv_read && !position, .offset = offset,
 	};
 
 	return run(transfer, disk, &request);
@@ -38,7 +39,8 @@ static ssize_t run_list(engine *transfer, struct bv_disk *disk,
 {
 	struct bv_request request = {
 		.call = call, .fd = fd, .iov = iov, .count = count,
-		.position = position, .offset = offset, .flags = flags,
+		.position = position, .guessed = transfer == bv_read && !position, .offset = offset,
+		.flags = flags,
 	};
 
 	return run(transfer, disk, &request);

@@ -11,6 +11,10 @@
 
 #define KIND 255u
 #define NOT_A_TARGET 1u
+#define TARGET 2u            /* + 2 * index of the pair */
+#define NEVER_APPENDS 1u
+
+_Static_assert(TARGET + 2 * BV_MAX_PAIRS <= KIND, "each pair has its kinds");
 
 _Atomic uint32_t bv_fdmap[BV_FDMAP_ROOM];
 
@@ -37,6 +41,28 @@ static int identify(int fd, struct stat *st)
 	return 0;
 }
 
+/* The process id by system call: a vfork child has our memory, but what it
+ * learns is about its own descriptors. */
+static void remember(int fd, uint32_t before, uint32_t kind)
+{
+	if (!atomic_load(&distrusted) && raw_getpid() == bv_pid)
+		atomic_compare_exchange_strong(&bv_fdmap[fd], &before,
+					       (before & ~KIND) | kind);
+}
+
+static void remember_target(int fd, uint32_t before, const struct bv_disk *disk)
+{
+	uint32_t kind = TARGET + 2 * (uint32_t)(disk - bv_disk);
+	int flags;
+
+	if ((before & KIND & ~NEVER_APPENDS) == kind)
+		return;
+	flags = raw_fcntl(fd, F_GETFL, 0);
+	if (flags >= 0 && !(flags & O_APPEND))
+		kind |= NEVER_APPENDS;
+	remember(fd, before, kind);
+}
+
 struct bv_disk *bv_fd_learn(int fd)
 {
 	struct stat st;
@@ -53,13 +79,33 @@ struct bv_disk *bv_fd_learn(int fd)
 	disk = bv_disk_of(&st);
 	if (!disk && S_ISBLK(st.st_mode))
 		bv_alias_meet(fd, &st);
-	/* The process id by system call: a vfork child has our memory, but
-	 * what it learns is about its own descriptors. */
-	if (!disk && mapped && !atomic_load(&distrusted) &&
-	    raw_getpid() == bv_pid)
-		atomic_compare_exchange_strong(&bv_fdmap[fd], &before,
-					       (before & ~KIND) | NOT_A_TARGET);
+	if (mapped && disk)
+		remember_target(fd, before, disk);
+	else if (mapped)
+		remember(fd, before, NOT_A_TARGET);
 	return disk;
+}
+
+struct bv_disk *bv_fd_recall(int fd)
+{
+	uint32_t kind = 0;
+
+	if ((uint32_t)fd < BV_FDMAP_ROOM)
+		kind = atomic_load_explicit(&bv_fdmap[fd],
+					    memory_order_relaxed) & KIND;
+	if (kind < TARGET || bv_thread.inside)
+		return bv_fd_learn(fd);
+	return &bv_disk[(kind - TARGET) / 2];
+}
+
+bool bv_fd_never_appends(int fd, const struct bv_disk *disk)
+{
+	uint32_t kind = TARGET + 2 * (uint32_t)(disk - bv_disk);
+
+	return (uint32_t)fd < BV_FDMAP_ROOM &&
+	       (atomic_load_explicit(&bv_fdmap[fd], memory_order_relaxed) &
+		KIND) == (kind | NEVER_APPENDS) &&
+	       !atomic_load(&disk->state->appending);
 }
 
 void bv_fd_forget(int fd)

@@ -187,6 +187,7 @@ static void renew(struct bv_state *state, unsigned history_room)
 	atomic_store(&state->served, 0);
 	atomic_store(&state->target_device, 0);
 	atomic_store(&state->target_inode, 0);
+	atomic_store(&state->appending, 0);
 	atomic_store(&state->mapped, 0);
 	for (unsigned i = 0; i < BV_MAPPERS; i++)
 		atomic_store(&state->mapper[i], 0);

@@ -107,29 +107,41 @@ int bv_transfer_stuck(struct bv_disk *disk, const char *call)
 	return -EAGAIN;
 }
 
-/* Which of its reasons comes first (a descriptor that is not open for this,
- * say), the target's own call knows. It moves nothing. */
-static int refused_by_target(struct bv_transfer *t, bool writes)
+ssize_t bv_transfer_pass(const struct bv_request *request, bool writes)
 {
-	const struct bv_request *request = t->request;
 	off64_t offset = request->position ? -1 : request->offset;
-	void *base = request->iov[0].iov_base;
-	size_t n = request->iov[0].iov_len;
+	const struct iovec *iov = request->iov;
 	ssize_t result;
 
 	if (request->plain && request->position)
 		offset = 0;
 	if (request->plain)
-		result = writes ? bv_target.pwrite(request->fd, base, n, offset)
-				: bv_target.pread(request->fd, base, n, offset);
+		result = writes ? bv_target.pwrite(request->fd, iov->iov_base,
+						   iov->iov_len, offset)
+				: bv_target.pread(request->fd, iov->iov_base,
+						  iov->iov_len, offset);
 	else
-		result = writes ? bv_target.pwritev2(request->fd, request->iov,
+		result = writes ? bv_target.pwritev2(request->fd, iov,
 						     request->count, offset,
 						     request->flags)
-				: bv_target.preadv2(request->fd, request->iov,
+				: bv_target.preadv2(request->fd, iov,
 						    request->count, offset,
 						    request->flags);
-	return result < 0 ? -errno : -EFAULT;
+	return result < 0 ? -errno : result;
+}
+
+/* Which of its reasons comes first (a descriptor that is not open for this,
+ * say), the target's own call knows. It moves nothing. */
+static int refused_by_target(struct bv_transfer *t, bool writes)
+{
+	ssize_t result = bv_transfer_pass(t->request, writes);
+
+	return result < 0 ? (int)result : -EFAULT;
+}
+
+bool bv_transfer_is_astray(const struct bv_transfer *t)
+{
+	return t->request->guessed && bv_fd_learn(t->request->fd) != t->disk;
 }
 
 static void add(_Atomic uint64_t *count, uint64_t n)

@@ -45,6 +45,16 @@ int bv_transfer_begin(struct bv_transfer *t, struct bv_disk *disk,
  * one case in which waiting would never end. Says so; -EAGAIN. */
 int bv_transfer_stuck(struct bv_disk *disk, const char *call);
 
+/* What a read came to on a descriptor that was wrongly guessed to be the target:
+ * neither a count nor an errno. */
+#define BV_ASTRAY (-4097)
+
+/* Was it? Asks the kernel, where there was a guess. */
+bool bv_transfer_is_astray(const struct bv_transfer *t);
+
+/* The program's call as it made it. Returns the count or a negative errno. */
+ssize_t bv_transfer_pass(const struct bv_request *request, bool writes);
+
 /* Moves the position by result when it was used, and gives all back. */
 ssize_t bv_transfer_end(struct bv_transfer *t, ssize_t result);
 

@@ -18,7 +18,7 @@
 
 /* What comparing one piece came to, where it is not a count or an errno. */
 #define AGAIN (-4096)        /* a signal handler came in between */
-#define NOT_OURS (-4097)     /* the descriptor is not the target any more */
+#define NOT_OURS BV_ASTRAY   /* the descriptor is not the target any more */
 
 static uint64_t should_return(const struct bv_disk *disk, uint64_t offset,
 			      uint64_t n)
@@ -220,6 +220,8 @@ ssize_t bv_transfer_verify(struct bv_transfer *t, size_t n, uint64_t offset)
 		bv_inflight_disturbed(&t->range);
 		expected = (ssize_t)should_return(t->disk, offset, n);
 		got = bv_transfer_read(t, n, offset);
+		if (got != expected && bv_transfer_is_astray(t))
+			return BV_ASTRAY;
 		ended = ends_early(t, n, offset, &got, expected);
 		if (got < 0 || got > expected || ended) {
 			result = AGAIN;
@@ -238,7 +240,9 @@ ssize_t bv_transfer_verify(struct bv_transfer *t, size_t n, uint64_t offset)
 		else
 			bv_transfer_keep(t, (size_t)known);
 	} while (result == AGAIN);
-	return result < 0 && result != NOT_OURS ? result : got;
+	if (result == NOT_OURS && !t->request->guessed)
+		return got;
+	return result < 0 ? result : got;
 }
 
 /* Shared, unless something in the range has to be learnt. */
@@ -271,8 +275,10 @@ static ssize_t read_pieces(struct bv_transfer *t)
 		ssize_t got = bv_transfer_verify(t, n, offset);
 		size_t given;
 
+		if (bv_memory_any(t->disk) && bv_transfer_is_astray(t))
+			got = BV_ASTRAY;
 		if (got < 0)
-			return done ? (ssize_t)done : got;
+			return done && got != BV_ASTRAY ? (ssize_t)done : got;
 		if (bv_memory_any(t->disk))
 			bv_memory_overlay(t->disk, t->bytes, (size_t)got, offset);
 		given = bv_user_scatter(&t->cursor, t->bytes, (size_t)got);
@@ -319,19 +325,22 @@ static ssize_t read_range(struct bv_transfer *t)
 	    t->total > (uint64_t)INT64_MAX - t->offset)
 		return bv_transfer_read(t, t->total, t->offset);
 	if (take_range(t) < 0)
-		return bv_transfer_stuck(t->disk, t->request->call);
+		return bv_transfer_is_astray(t) ? BV_ASTRAY :
+		       bv_transfer_stuck(t->disk, t->request->call);
 	if (!bv_policy_fails_calls())
 		bv_transfer_begin_late(t, BV_OP_READ, finish_late);
 	result = read_pieces(t);
 	if (result >= 0)
 		bv_transfer_done(t->disk, false, (size_t)result);
-	bv_history_add(t->disk, BV_OP_READ, t->offset, t->total, result);
-	if (t->late)
-		bv_transfer_end_late(t);
+	if (result != BV_ASTRAY)
+		bv_history_add(t->disk, BV_OP_READ, t->offset, t->total, result);
+	if (t->late && !bv_transfer_end_late(t) && bv_transfer_is_astray(t))
+		result = BV_ASTRAY;
 	return result;
 }
 
-ssize_t bv_read(struct bv_disk *disk, const struct bv_request *request)
+static ssize_t read_as_target(struct bv_disk *disk,
+			      const struct bv_request *request)
 {
 	struct bv_transfer t;
 	ssize_t result = bv_transfer_begin(&t, disk, request, false);
@@ -339,4 +348,16 @@ ssize_t bv_read(struct bv_disk *disk, const struct bv_request *request)
 	if (result == 0)
 		result = read_range(&t);
 	return bv_transfer_end(&t, result);
+}
+
+ssize_t bv_read(struct bv_disk *disk, const struct bv_request *request)
+{
+	while (disk) {
+		ssize_t result = read_as_target(disk, request);
+
+		if (result != BV_ASTRAY)
+			return result;
+		disk = bv_fd_learn(request->fd);
+	}
+	return bv_transfer_pass(request, false);
 }

@@ -21,8 +21,8 @@
 #endif
 
 /* With O_APPEND the offset given counts for nothing, to pwrite neither (see
- * BUGS in pwrite(2)). The flag belongs to the open description, which
- * another process may share and change, so it is asked for each time. */
+ * BUGS in pwrite(2)). The flag belongs to the open description, which another
+ * process of the run may share and change; it says so before it does. */
 static bool appends(const struct bv_disk *disk, const struct bv_request *request)
 {
 	int flags;
@@ -33,6 +33,8 @@ static bool appends(const struct bv_disk *disk, const struct bv_request *request
 	if (request->flags & RWF_APPEND)
 		return true;
 	if (request->flags & RWF_NOAPPEND)
+		return false;
+	if (bv_fd_never_appends(request->fd, disk))
 		return false;
 	flags = raw_fcntl(request->fd, F_GETFL, 0);
 	return flags >= 0 && flags & O_APPEND;

@@ -278,6 +278,18 @@ appends() {
 	for_each "$(writer --list)" appends
 }
 
+@test "O_APPEND that is set later, by another descriptor or process" {
+	local how
+	for how in copy child syscall; do
+		make_pair 1000
+		run shim appendlater "$TARGET" "$how"
+		assert_clean
+		[ "$(stat -c %s "$TARGET")" = 1100 ]
+		assert_same_contents
+		assert_filled "$TARGET" 1000 100 5a
+	done
+}
+
 grows() {
 	make_pair 1000
 	run shim writer "$1" "$TARGET" 5000 500 0x5a

@@ -121,6 +121,8 @@ struct bv_state {
 	 * that they share. Changed under the memory's hold. */
 	_Atomic uint32_t mapped;     /* how many */
 	_Atomic uint32_t mapper[BV_MAPPERS];  /* process ids; 0: free */
+	_Atomic uint32_t appending;  /* 1: somebody set O_APPEND on a descriptor
+	                                of the target that was open already */
 	_Atomic uint64_t memory_device, memory_inode, agreed_inode;  /* 0: none */
 
 	_Atomic uint64_t history_next;

@@ -43,6 +43,8 @@ struct bv_request {
 	int count;                   /* segments, 0..1024 */
 	bool plain;                  /* one buffer, not a list; iov is ours */
 	bool position;               /* at the file position, and moves it */
+	bool guessed;                /* reads: the pair is what fd was a target of
+	                                when last asked; not with position */
 	int64_t offset;              /* bytes; unless position */
 	int flags;                   /* RWF_ of preadv2(2) */
 
@@ -53,6 +55,7 @@ struct bv_request {
 		       size_t n);
 };
 
+/* Where the pair was guessed, and wrongly, bv_read reads the file that fd is. */
 ssize_t bv_read(struct bv_disk *disk, const struct bv_request *request);
 ssize_t bv_write(struct bv_disk *disk, const struct bv_request *request);
 

@@ -15,6 +15,8 @@
 #define FD(need, name, ret, params, args, op, opargs)                        \
 	{ #name, words_of_##op, true },
 #define CHK FD
+#define AT FD
+#define ATCHK FD
 #define MADE FD
 #define OWN FD
 #define OWNV FD

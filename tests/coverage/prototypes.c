@@ -161,6 +161,8 @@ _Static_assert(sizeof(struct aiocb64) == sizeof(struct aiocb),
 #define FD(need, name, ret, params, args, op, opargs)                        \
 	PASTE(CHECK_, LEFT_OUT(name))(name, ret, params)
 #define CHK FD
+#define AT FD
+#define ATCHK FD
 #define MADE FD
 #define OWN FD
 #define ASM FD

@@ -59,6 +59,7 @@ static struct {
 	char target[160], shadow[160], state[160], log[160];
 	int fd;                      /* the target, for the "program" */
 	struct bv_disk *disk;
+	bool guess;                  /* is only what the descriptor was */
 	struct bv_config config;     /* change before pair_start */
 } pair;
 
@@ -262,6 +263,7 @@ static inline void pair_make(size_t bytes)
 	pair_make_file(pair.target, bytes);
 	pair_make_file(pair.shadow, bytes);
 	pair.fd = -1;
+	pair.guess = false;
 	pair.disk = &bv_disk[0];
 	pair.config = (struct bv_config){
 		.active = true, .pairs = 1,
@@ -471,7 +473,8 @@ static inline ssize_t pair_transfer(bool write, int fd, void *bytes, size_t n,
 	struct bv_request request = {
 		.call = write ? "pwrite64" : "pread64", .fd = fd, .iov = &iov,
 		.count = 1, .offset = offset, .flags = flags,
-		.position = offset < 0,
+		.position = offset < 0, .plain = flags == 0,
+		.guessed = pair.guess && offset >= 0,
 	};
 
 	return write ? bv_write(pair.disk, &request)

@@ -30,8 +30,7 @@ static void test_target_by_any_number(void **state)
 	assert_ptr_equal(bv_fd_disk(copy), pair.disk);
 	assert_ptr_equal(bv_fd_disk(again), pair.disk);
 	assert_ptr_equal(bv_fd_disk(linked), pair.disk);
-	/* It is asked for each time: never remembered. */
-	assert_int_equal(kind(pair.fd), 0);
+	assert_ptr_equal(bv_fd_guess(linked), pair.disk);
 	close(copy);
 	close(again);
 	close(linked);
@@ -81,6 +80,55 @@ static void test_number_reused(void **state)
 	assert_int_equal(open_other(), fd);
 	assert_null(bv_fd_disk(fd));
 	close(fd);
+}
+
+/* What it was is as good as what it is only to who asked for that. */
+static void test_guess(void **state)
+{
+	int fd = dup(pair.fd);
+
+	(void)state;
+	assert_int_equal(kind(fd), 0);
+	assert_ptr_equal(bv_fd_guess(fd), pair.disk);
+	assert_true(kind(fd) > 1);
+	close(fd);
+	assert_ptr_equal(bv_fd_guess(fd), pair.disk);
+	assert_int_equal(open_other(), fd);
+	assert_ptr_equal(bv_fd_guess(fd), pair.disk);
+	/* Until somebody finds out. */
+	assert_null(bv_fd_disk(fd));
+	assert_null(bv_fd_guess(fd));
+	dup2(pair.fd, fd);
+	bv_fd_forget(fd);
+	assert_ptr_equal(bv_fd_guess(fd), pair.disk);
+	bv_thread.inside = true;
+	assert_null(bv_fd_guess(fd));
+	bv_thread.inside = false;
+	close(fd);
+	assert_null(bv_fd_guess(-1));
+	assert_null(bv_fd_guess(INT_MAX));
+}
+
+static void test_who_appends(void **state)
+{
+	int plain = open(pair.target, O_RDWR);
+	int appends = open(pair.target, O_RDWR | O_APPEND);
+
+	(void)state;
+	assert_false(bv_fd_never_appends(plain, pair.disk));
+	bv_fd_disk(plain);
+	bv_fd_disk(appends);
+	assert_true(bv_fd_never_appends(plain, pair.disk));
+	assert_false(bv_fd_never_appends(plain, &bv_disk[1]));
+	assert_false(bv_fd_never_appends(appends, pair.disk));
+	bv_fd_forget(plain);
+	assert_false(bv_fd_never_appends(plain, pair.disk));
+	bv_fd_disk(plain);
+	assert_true(bv_fd_never_appends(plain, pair.disk));
+	atomic_store(&pair.disk->state->appending, 1);
+	assert_false(bv_fd_never_appends(plain, pair.disk));
+	close(plain);
+	close(appends);
 }
 
 static void test_forget_range(void **state)
@@ -191,6 +239,8 @@ static void test_vfork_child_stores_nothing(void **state)
 	bv_pid = getpid() + 1;
 	assert_null(bv_fd_disk(fd));
 	assert_int_equal(kind(fd), 0);
+	assert_ptr_equal(bv_fd_disk(pair.fd), pair.disk);
+	assert_int_equal(kind(pair.fd), 0);
 	bv_pid = getpid();
 	close(fd);
 }
@@ -239,6 +289,8 @@ int main(void)
 		TEST(test_what_is_not_a_target_is_remembered),
 		TEST(test_no_descriptor),
 		TEST(test_number_reused),
+		TEST(test_guess),
+		TEST(test_who_appends),
 		TEST(test_forget_range),
 		TEST(test_forgetting_is_noticed),
 		TEST(test_no_stale_answer_is_stored),

@@ -590,6 +590,113 @@ static void test_innocent_file_is_not_learnt(void **state)
 	close(innocent);
 }
 
+/* Not between two system calls but long ago, and nobody has asked since. */
+static void become(int fd)
+{
+	pair_hook.pread = NULL;
+	pair.guess = true;
+	bv_fd_disk(pair.fd);
+	assert_true(dup2(fd, pair.fd) >= 0);
+}
+
+static void test_wrong_guess_reads_the_other_file(void **state)
+{
+	size_t n = BV_PIECE + 100;
+	unsigned char *large = malloc(n);
+
+	(void)state;
+	make_innocent();
+	assert_int_equal(ftruncate(innocent, (off_t)n), 0);
+	assert_ptr_equal(bv_fd_guess(pair.fd), pair.disk);
+	become(innocent);
+	bv_unknown_add(pair.disk, 4096, 8192, false);
+	assert_int_equal(pair_read(bytes, 512, 0), 512);
+	assert_int_equal(bytes[100], pair_byte(100, 0) ^ 0x40);
+	assert_int_equal(pair_read(bytes, 512, 4096), 512);
+	assert_int_equal(pair_read(large, n, 0), n);
+	assert_int_equal(large[n - 1], 0);
+	/* Shorter, and longer, than the target is. */
+	assert_int_equal(ftruncate(innocent, 8192), 0);
+	assert_int_equal(pair_read(bytes, 512, 8000), 192);
+	assert_int_equal(ftruncate(innocent, PAIR_BYTES + 512), 0);
+	assert_int_equal(pair_read(bytes, 512, PAIR_BYTES), 512);
+	assert_int_equal(pair_said("blkverify"), 0);
+	assert_true(pair_is_unknown(4096, 8192));
+	assert_true(pair_same());
+	assert_int_equal(atomic_load(&pair.disk->count.reads), 0);
+	free(large);
+	close(innocent);
+}
+
+static void test_wrong_guess_fails_as_the_other_file(void **state)
+{
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	become(ends[0]);
+	assert_int_equal(pair_read(bytes, 512, 0), -ESPIPE);
+	become(ends[1]);
+	assert_int_equal(pair_read(bytes, 512, 0), -ESPIPE);
+	close(pair.fd);
+	assert_int_equal(pair_read(bytes, 512, 0), -EBADF);
+	assert_int_equal(pair_said("blkverify"), 0);
+	assert_true(pair_same());
+	assert_false(bv_unknown_any(pair.disk));
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* Not a file that nobody verifies, but one that has a shadow of its own. */
+static void test_wrong_guess_at_the_other_pair(void **state)
+{
+	struct bv_text *why = calloc(1, sizeof(*why));
+	char name[2][200];
+	int fd;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		snprintf(name[i], sizeof(name[i]), "%s/%d", pair.directory, i);
+		pair_make_file(name[i], 8192);
+		pair_spoil(name[i], 200);
+	}
+	pair_stop();
+	pair.config.pairs = 2;
+	pair.config.target[1] = name[0];
+	pair.config.shadow[1] = name[1];
+	assert_int_equal(pair_start(why), 0);
+	fd = open(name[0], O_RDWR);
+	assert_ptr_equal(bv_fd_guess(pair.fd), pair.disk);
+	become(fd);
+	assert_int_equal(pair_read(bytes, 512, 0), 512);
+	assert_int_equal(pair_said("blkverify"), 0);
+	assert_int_equal(atomic_load(&bv_disk[1].count.reads), 1);
+	assert_int_equal(atomic_load(&bv_disk[0].count.reads), 0);
+	pair_spoil(name[0], 100);
+	become(fd);
+	assert_int_equal(pair_read(bytes, 512, 0), 512);
+	assert_int_equal(pair_said("mismatch in sector 0 at offset 100"), 1);
+	assert_int_equal(atomic_load(&bv_disk[1].count.mismatches), 1);
+	close(fd);
+	free(why);
+}
+
+static void test_right_guess_is_verified(void **state)
+{
+	(void)state;
+	pair.guess = true;
+	assert_int_equal(pair_read(bytes, 8192, 0), 8192);
+	assert_int_equal(pair_said("blkverify"), 0);
+	assert_int_equal(atomic_load(&pair.disk->count.reads), 1);
+	pair_spoil(pair.target, 4000);
+	assert_int_equal(pair_read(bytes, 8192, 0), 8192);
+	assert_int_equal(pair_said("contents mismatch in sector 7 at offset 4000"),
+			 1);
+	assert_int_equal(truncate(pair.target, 6000), 0);
+	assert_int_equal(pair_read(bytes, 8192, 5000), 1000);
+	assert_int_equal(pair_said("return value mismatch 1000 != 8192"), 1);
+}
+
 static ssize_t swapped_and_fails(int fd, void *to, size_t n, off64_t offset)
 {
 	dup2(innocent, fd);
@@ -860,6 +967,10 @@ int main(void)
 		TEST(test_known_parts_are_compared),
 		TEST(test_innocent_file_is_not_blamed),
 		TEST(test_innocent_file_is_not_learnt),
+		TEST(test_wrong_guess_reads_the_other_file),
+		TEST(test_wrong_guess_fails_as_the_other_file),
+		TEST(test_wrong_guess_at_the_other_pair),
+		TEST(test_right_guess_is_verified),
 		TEST(test_innocent_file_may_fail),
 		TEST(test_shadow_is_another_file),
 		TEST(test_handler_writes_during_a_read),

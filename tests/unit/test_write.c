@@ -142,6 +142,23 @@ static void test_append(void **state)
 	assert_int_equal(pair_said("blkverify"), 0);
 }
 
+/* Another descriptor of the same description, in whatever process. */
+static void test_appends_from_now_on(void **state)
+{
+	int other = dup(pair.fd);
+
+	(void)state;
+	assert_int_equal(pair_write_pattern(100, 5, 1), 100);
+	assert_int_equal(size(), PAIR_BYTES);
+	assert_true(bv_fd_never_appends(pair.fd, pair.disk));
+	atomic_store(&pair.disk->state->appending, 1);
+	assert_int_equal(fcntl(other, F_SETFL, O_APPEND), 0);
+	assert_int_equal(pair_write_pattern(100, 5, 1), 100);
+	assert_int_equal(size(), PAIR_BYTES + 100);
+	assert_true(pair_same());
+	close(other);
+}
+
 static void test_bad_calls(void **state)
 {
 	int reader = open(pair.target, O_RDONLY);
@@ -551,6 +568,7 @@ int main(void)
 		TEST(test_write_of_a_list),
 		TEST(test_write_at_the_position),
 		TEST(test_append),
+		TEST(test_appends_from_now_on),
 		TEST(test_bad_calls),
 		TEST(test_memory_that_ends),
 		TEST(test_short_write),
