@@ -80,11 +80,22 @@ static int claim_slot(struct bv_state *state, enum bv_space space)
 	return -1;
 }
 
+static bool is_change(enum bv_space space, bool exclusive)
+{
+	return space == BV_SPACE_BYTES && exclusive;
+}
+
+/* Who dies in here is not counted down, and one whom two free only once: a
+ * change that was not counted would be overlooked. */
 static void free_slot(struct bv_state *state, int index)
 {
 	struct bv_slot *slot = &state->slot[index];
+	bool change = is_change((enum bv_space)atomic_load(&slot->space),
+				atomic_load(&slot->exclusive));
 
-	atomic_store(&slot->phase, BV_PHASE_FREE);
+	if (atomic_exchange(&slot->phase, BV_PHASE_FREE) != BV_PHASE_FREE &&
+	    change)
+		atomic_fetch_sub(&state->changers, 1);
 	atomic_fetch_add(&slot->releases, 1);
 	if (atomic_load(&slot->waiters) > 0)
 		raw_futex_wake(&slot->releases, INT32_MAX);
@@ -105,6 +116,8 @@ static void publish(struct bv_state *state, struct bv_slot *slot,
 	atomic_store_explicit(&slot->op, claim->op, memory_order_relaxed);
 	atomic_store_explicit(&slot->owner, self(), memory_order_relaxed);
 	atomic_store_explicit(&slot->disturbed, 0, memory_order_relaxed);
+	if (is_change(claim->space, claim->exclusive))
+		atomic_fetch_add(&state->changers, 1);
 	/* Sequentially consistent from here on: a scanner that does not see
 	 * CHOOSING has a lower ticket than the one taken next. */
 	atomic_store(&slot->phase, BV_PHASE_CHOOSING);
@@ -127,6 +140,17 @@ static bool look(struct bv_slot *slot, struct view *view)
 	view->exclusive = atomic_load(&slot->exclusive);
 	view->space = (enum bv_space)atomic_load(&slot->space);
 	return atomic_load(&slot->releases) == view->releases;
+}
+
+/* What is surely not in the way, by one cache line. A slot that changes hands
+ * meanwhile is not either: the next to take it has a higher ticket. */
+static bool is_aside(struct bv_slot *slot, const struct bv_claim *claim)
+{
+	return atomic_load(&slot->phase) == BV_PHASE_FREE ||
+	       atomic_load(&slot->space) != claim->space ||
+	       !(claim->exclusive || atomic_load(&slot->exclusive)) ||
+	       atomic_load(&slot->start) >= claim->end ||
+	       atomic_load(&slot->end) <= claim->start;
 }
 
 static bool conflicts(const struct view *view, const struct bv_claim *claim)
@@ -234,7 +258,8 @@ enum passage { PASSED, NESTED, BLOCKED };
 static enum passage pass(struct bv_slot *slot, const struct bv_claim *claim,
 			 uint64_t ticket, struct view *view)
 {
-	if (!look(slot, view) || !conflicts(view, claim))
+	if (is_aside(slot, claim) || !look(slot, view) ||
+	    !conflicts(view, claim))
 		return PASSED;
 	if (view->owner == self()) {
 		/* We are a signal handler inside that operation: it is
@@ -360,6 +385,14 @@ static int pass_all(struct bv_hold *hold, const struct bv_claim *claim, int own)
 	return result;
 }
 
+/* We have our ticket, and nobody is changing bytes: who comes to do so has a
+ * higher one, and sees us. */
+static bool is_undisputed(struct bv_state *state, const struct bv_claim *claim)
+{
+	return claim->space == BV_SPACE_BYTES && !claim->exclusive &&
+	       atomic_load(&state->changers) == 0;
+}
+
 int bv_inflight_take(struct bv_disk *disk, const struct bv_claim *claim,
 		     struct bv_hold *hold)
 {
@@ -375,7 +408,12 @@ int bv_inflight_take(struct bv_disk *disk, const struct bv_claim *claim,
 		index = claim_slot(disk->state, claim->space);
 	}
 	publish(disk->state, &disk->state->slot[index], claim);
-	result = pass_all(hold, claim, index);
+	if (is_undisputed(disk->state, claim)) {
+		atomic_store(&disk->state->slot[index].phase, BV_PHASE_HELD);
+		result = 0;
+	} else {
+		result = pass_all(hold, claim, index);
+	}
 	if (result < 0)
 		free_slot(disk->state, index);
 	else
@@ -494,5 +532,6 @@ unsigned bv_inflight_recover(struct bv_disk *disk, bool *resized)
 	for (unsigned word = 0; word < BV_SLOT_WORDS; word++)
 		atomic_store(&state->used[word], 0);
 	atomic_store(&state->words_used, 0);
+	atomic_store(&state->changers, 0);
 	return found;
 }

@@ -10,7 +10,8 @@
  * ticket, publish it (WAITING), then wait for every conflicting slot with a
  * lower ticket. There is no lock that a dying process could leave held; a
  * slot whose owner is gone is recognised by its waiters, made unknown where
- * it was writing, and freed. First come, first served.
+ * it was writing, and freed. First come, first served. A read that finds that
+ * nobody changes anything need not look at the others.
  *
  * Spaces keep unlike things apart; when several are held the order is
  * position, then bytes, then one of the others.

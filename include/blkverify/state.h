@@ -30,10 +30,14 @@
 /* Extents whose contents are not known; past it neighbours are merged. */
 #define BV_UNKNOWN_EXTENTS 2048
 
-/* One operation in flight: see inflight.h for the protocol. A cache line or
- * two, so that neighbours do not disturb each other. */
+/* One operation in flight: see inflight.h for the protocol. What there is is in
+ * one cache line, and nobody else's in the next, which the processor may fetch
+ * with it. */
 struct bv_slot {
-	_Atomic uint32_t phase;      /* enum bv_phase */
+	_Atomic uint8_t phase;       /* enum bv_phase */
+	_Atomic uint8_t space;       /* enum bv_space */
+	_Atomic uint8_t exclusive;
+	_Atomic uint8_t op;          /* enum bv_op */
 	_Atomic uint32_t releases;   /* counts up at each release: the futex */
 	_Atomic uint32_t waiters;
 	_Atomic uint32_t disturbed;  /* a signal handler came in between */
@@ -41,10 +45,7 @@ struct bv_slot {
 	_Atomic uint64_t start, end; /* the range held: [start, end) */
 	_Atomic uint64_t offset, length;  /* bytes the operation may change */
 	_Atomic uint64_t owner;      /* process id << 32 | thread id */
-	_Atomic uint8_t space;       /* enum bv_space */
-	_Atomic uint8_t exclusive;
-	_Atomic uint8_t op;          /* enum bv_op */
-	uint8_t pad[61];
+	uint8_t pad[64];
 };
 
 /* [start, end) in bytes. Contents of a settled extent are learnt at the first
@@ -111,6 +112,9 @@ struct bv_state {
 	_Atomic uint64_t tickets;
 	_Atomic uint32_t words_used; /* words of used[] ever touched */
 	_Atomic uint32_t unknown_generation;
+	/* Slots with bytes held, or wanted, exclusively: never fewer than there
+	 * are, and more after somebody died at the wrong moment. */
+	_Atomic uint64_t changers;
 	_Atomic uint64_t used[BV_SLOT_WORDS];
 	struct bv_slot slot[BV_SLOTS];
 

@@ -279,6 +279,41 @@ static void test_reader_waits_behind_writer(void **state)
 	end_waiter(&reader);
 }
 
+static uint64_t changers(void)
+{
+	return atomic_load(&pair.disk->state->changers);
+}
+
+static void test_changes_are_counted(void **state)
+{
+	struct bv_hold write, other, read, position;
+
+	(void)state;
+	assert_int_equal(changers(), 0);
+	read = hold_read(0, 100);
+	assert_int_equal(take_as(BV_SPACE_POSITION, BV_OP_READ, true, 0, 1,
+				 &position), 0);
+	assert_int_equal(changers(), 0);
+	write = hold_write(200, 300);
+	other = hold_write(400, END);
+	assert_int_equal(changers(), 2);
+	/* One that died in mid-release, after which it is cleared up. */
+	atomic_store(&pair.disk->state->slot[write.slot].phase, BV_PHASE_FREE);
+	bv_inflight_drop(&write);
+	assert_int_equal(changers(), 2);
+	bv_inflight_drop(&other);
+	assert_int_equal(changers(), 1);
+	bv_inflight_drop(&read);
+	bv_inflight_drop(&position);
+	assert_int_equal(changers(), 1);
+	/* One too many does no harm. */
+	read = hold_read(0, 400);
+	bv_inflight_drop(&read);
+	write = hold_write(0, 400);
+	bv_inflight_drop(&write);
+	assert_int_equal(changers(), 1);
+}
+
 static void test_what_does_not_conflict(void **state)
 {
 	struct waiter w[4] = { 0 };
@@ -1021,6 +1056,7 @@ int main(void)
 		TEST(test_first_come_first_served),
 		TEST(test_readers_share),
 		TEST(test_reader_waits_behind_writer),
+		TEST(test_changes_are_counted),
 		TEST(test_what_does_not_conflict),
 		TEST(test_writer_died),
 		TEST(test_writer_died_and_is_a_zombie),
