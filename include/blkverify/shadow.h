@@ -23,7 +23,14 @@ void bv_shadow_mark(struct bv_disk *disk, int fd);
 /* Is the shadow's descriptor still the shadow's? */
 bool bv_shadow_is_there(const struct bv_disk *disk);
 
-/* -EBADF: it is not; nothing was done. -ENODATA: the shadow is shorter than it was. */
+/* Comparing with a mapping would be cheaper than bv_shadow_read by 0.6 us of 4 KiB
+ * where the page is mapped already, and dearer where it is not. But a shadow that
+ * somebody cuts short, or that its disk cannot read, would be SIGBUS then, in
+ * threads that block it, in programs with handlers of their own for it: the end
+ * of the program without a word. What copies from a mapping safely, in the
+ * kernel, takes longer than pread.
+ *
+ * -EBADF: it is not; nothing was done. -ENODATA: the shadow is shorter than it was. */
 int bv_shadow_read(struct bv_disk *disk, void *bytes, size_t n, uint64_t offset);
 int bv_shadow_write(struct bv_disk *disk, const void *bytes, size_t n,
 		    uint64_t offset);
