@@ -41,8 +41,9 @@ void bv_thread_enter(void);
 void bv_thread_leave(void);
 
 /* The calling thread begins, or ends, to be one of the shim's own: it runs no
- * code of the program's. Where there are more than can be remembered, it is
- * taken for one of the program's. */
+ * code of the program's, and of all signals takes that of libc's setuid alone.
+ * Where there are more than can be remembered, it is taken for one of the
+ * program's. */
 void bv_thread_begins(void);
 void bv_thread_ends(void);
 bool bv_thread_is_own(int tid);
