@@ -211,16 +211,32 @@ void bv_change_lasting(struct bv_disk *disk, uint64_t offset, uint64_t length)
 	bv_unknown_add(disk, offset, end < offset ? BV_TO_END : end, true);
 }
 
+/* Pages that could not be written may have been dropped: anything written since
+ * the last flush may have gone back. What was read before that, and is being
+ * compared or learnt, comes first. */
+static void forget_all(struct bv_disk *disk)
+{
+	static const struct bv_claim all = {
+		.space = BV_SPACE_BYTES, .op = BV_OP_READ, .exclusive = true,
+		.start = 0, .end = BV_TO_END,
+	};
+	struct bv_hold hold;
+
+	bv_thread_enter();
+	bv_inflight_take(disk, &all, &hold);
+	bv_unknown_add(disk, 0, atomic_load(&disk->state->size), false);
+	bv_inflight_drop(&hold);
+	bv_thread_leave();
+}
+
 int bv_flush(struct bv_disk *disk, const char *call, int fd, int result)
 {
 	int late = bv_late_drain();
 
 	if (result == 0 || !bv_policy_is_io_failure(-result))
 		return result < 0 ? result : late;
-	/* Pages that could not be written may have been dropped: anything
-	 * written since the last flush may have gone back. */
 	bv_policy_count_error(disk);
-	bv_unknown_add(disk, 0, atomic_load(&disk->state->size), false);
+	forget_all(disk);
 	if (!bv_policy_reports_errors(disk))
 		return result;
 	return (int)bv_fail_return(disk, BV_OP_FLUSH, call, fd, 0, 0, result, 0);

@@ -258,11 +258,29 @@ static void say_unknown(const struct bv_disk *disk, unsigned in_flight)
 				"was killed");
 	}
 	bv_log_line(&line);
-	for (unsigned said = 0; said < 16 && at < size &&
+	for (unsigned said = 0; said < BV_TOLD && at < size &&
 				bv_unknown_next(disk, at, size, &e); said++) {
 		say_extent(disk, &e);
 		at = e.end;
 	}
+}
+
+/* What those who died had read, and nobody has compared. */
+static void say_uncompared(struct bv_disk *disk, const struct bv_left *left)
+{
+	static struct bv_text line;
+
+	for (unsigned i = 0; i < left->uncompared && i < BV_TOLD; i++)
+		bv_policy_uncompared(disk, left->read[i].offset,
+				     left->read[i].length, left->read[i].pid);
+	if (left->uncompared <= BV_TOLD)
+		return;
+	text_clear(&line);
+	text_quoted(&line, disk->target);
+	text_add(&line, ": ");
+	text_u64(&line, left->uncompared);
+	text_add(&line, " reads were not compared when the last run was killed");
+	bv_log_line(&line);
 }
 
 void bv_disk_resized(struct bv_disk *disk, uint64_t length)
@@ -311,9 +329,9 @@ static int check_length(struct bv_disk *disk, bool resized, struct bv_text *why)
 static int start_state(struct bv_disk *disk, unsigned history_room,
 		       struct bv_text *why)
 {
-	bool alone, resized = false;
-	unsigned in_flight = 0;
+	struct bv_left left = { 0 };
 	int64_t size;
+	bool alone;
 
 	if (bv_state_attach(disk, history_room, &alone, why) < 0)
 		return -1;
@@ -326,7 +344,7 @@ static int start_state(struct bv_disk *disk, unsigned history_room,
 			return -1;
 		}
 		atomic_store(&disk->state->size, (uint64_t)size);
-		in_flight = bv_inflight_recover(disk, &resized);
+		bv_inflight_recover(disk, &left);
 		bv_unknown_settle(disk);
 	} else {
 		bv_inflight_exec(disk);
@@ -337,10 +355,11 @@ static int start_state(struct bv_disk *disk, unsigned history_room,
 		return -1;
 	}
 	/* One that does not exist yet is compared when it does. */
-	if (atomic_load(&disk->bound) && check_length(disk, resized, why) < 0)
+	if (atomic_load(&disk->bound) && check_length(disk, left.resized, why) < 0)
 		return -1;
 	if (alone) {
-		say_unknown(disk, in_flight);
+		say_unknown(disk, left.writing);
+		say_uncompared(disk, &left);
 		raw_flock(disk->state_fd, LOCK_SH);
 	}
 	return 0;

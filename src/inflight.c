@@ -6,6 +6,7 @@
 
 #include <blkverify/disk.h>
 #include <blkverify/inflight.h>
+#include <blkverify/policy.h>
 #include <blkverify/thread.h>
 #include <blkverify/unknown.h>
 
@@ -116,6 +117,7 @@ static void publish(struct bv_state *state, struct bv_slot *slot,
 	atomic_store_explicit(&slot->op, claim->op, memory_order_relaxed);
 	atomic_store_explicit(&slot->owner, self(), memory_order_relaxed);
 	atomic_store_explicit(&slot->disturbed, 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->late, 0, memory_order_relaxed);
 	if (is_change(claim->space, claim->exclusive))
 		atomic_fetch_add(&state->changers, 1);
 	/* Sequentially consistent from here on: a scanner that does not see
@@ -212,10 +214,23 @@ static void mark_unknown(struct bv_disk *disk, const struct bv_slot *slot)
 			       false);
 }
 
+/* Its caller went on with bytes that nobody will compare now. */
+static bool is_uncompared(const struct bv_slot *slot)
+{
+	return atomic_load(&slot->late) && atomic_load(&slot->op) == BV_OP_READ;
+}
+
 /* The slot's owner left in mid-operation, and it is ours now: nobody else is
  * in its range before it is freed. */
-static void clear_up_after(struct bv_disk *disk, const struct bv_slot *slot)
+static void clear_up_after(struct bv_disk *disk, const struct bv_slot *slot,
+			   uint64_t owner)
 {
+	if (is_uncompared(slot)) {
+		bv_policy_count_unverified(disk);
+		bv_policy_uncompared(disk, atomic_load(&slot->offset),
+				     atomic_load(&slot->length),
+				     (int)(owner >> 32));
+	}
 	mark_unknown(disk, slot);
 	/* It may have changed the length, and told nobody. */
 	if (changes_bytes(slot) && atomic_load(&slot->end) == BV_TO_END)
@@ -231,7 +246,7 @@ static void reap(struct bv_disk *disk, int index, uint64_t dead)
 	if (!atomic_compare_exchange_strong(&slot->owner, &dead, self()))
 		return;
 	if (atomic_load(&slot->phase) == BV_PHASE_HELD)
-		clear_up_after(disk, slot);
+		clear_up_after(disk, slot, dead);
 	free_slot(disk->state, index);
 }
 
@@ -393,17 +408,33 @@ static bool is_undisputed(struct bv_state *state, const struct bv_claim *claim)
 	       atomic_load(&state->changers) == 0;
 }
 
+static void reap_dead(struct bv_disk *disk)
+{
+	for (int index = 0; index < BV_SLOTS; index++) {
+		struct bv_slot *slot = &disk->state->slot[index];
+		struct view view;
+
+		if (atomic_load(&slot->phase) != BV_PHASE_FREE &&
+		    look(slot, &view) && is_gone(view.owner))
+			reap(disk, index, view.owner);
+	}
+}
+
 int bv_inflight_take(struct bv_disk *disk, const struct bv_claim *claim,
 		     struct bv_hold *hold)
 {
 	static const struct timespec a_while = { 0, 1000 * 1000 };
 	int index = claim_slot(disk->state, claim->space), result;
+	unsigned waits = 0;
 
 	hold->disk = disk;
 	hold->slot = -1;
 	hold->nested = false;
 	while (index < 0) {
-		/* A thousand operations in flight: one of them ends soon. */
+		/* A thousand operations in flight: one of them ends soon. But
+		 * for those of the dead: nobody need be waiting for them. */
+		if (++waits % 50 == 0)
+			reap_dead(disk);
 		raw_call(SYS_nanosleep, (long)&a_while, 0, 0, 0, 0, 0);
 		index = claim_slot(disk->state, claim->space);
 	}
@@ -434,15 +465,27 @@ void bv_inflight_drop(struct bv_hold *hold)
 	hold->slot = -1;
 }
 
-void bv_inflight_give(struct bv_hold *hold, int tid)
+bool bv_inflight_give(struct bv_hold *hold, int tid)
 {
-	atomic_store(&slot_of(hold)->owner,
-		     (uint64_t)(uint32_t)bv_pid << 32 | (uint32_t)tid);
+	struct bv_slot *slot = slot_of(hold);
+	uint64_t giver = self(), taker = (uint64_t)(uint32_t)bv_pid << 32 |
+					 (uint32_t)tid;
+
+	if (atomic_load(&slot->ticket) != hold->ticket ||
+	    !atomic_compare_exchange_strong(&slot->owner, &giver, taker))
+		return false;
+	atomic_store(&slot->late, 1);
+	return true;
 }
 
 void bv_inflight_own(struct bv_hold *hold)
 {
 	atomic_store(&slot_of(hold)->owner, self());
+}
+
+void bv_inflight_told(struct bv_hold *hold)
+{
+	atomic_store(&slot_of(hold)->late, 0);
 }
 
 bool bv_inflight_is_disturbed(const struct bv_hold *hold)
@@ -457,48 +500,62 @@ bool bv_inflight_disturbed(struct bv_hold *hold)
 	       atomic_exchange(&slot_of(hold)->disturbed, 0);
 }
 
-/* Makes a slot ours whose owner, masked, is the one given. One that is claimed
- * and not filled yet still shows its former owner, but no phase; that is
- * looked at first, since it is stored last. A waiter may be about to clear up
- * after the same owner: one of us does. */
-static bool seize(struct bv_slot *slot, uint64_t owner, uint64_t mask)
+/* Makes a slot ours whose owner, masked, is the one given, and tells who it
+ * was; 0: it is not. One that is claimed and not filled yet still shows its
+ * former owner, but no phase; that is looked at first, since it is stored last.
+ * A waiter may be about to clear up after the same owner: one of us does. */
+static uint64_t seize(struct bv_slot *slot, uint64_t owner, uint64_t mask)
 {
 	uint64_t now;
 
 	if (atomic_load(&slot->phase) == BV_PHASE_FREE)
-		return false;
+		return 0;
 	now = atomic_load(&slot->owner);
 	return (now & mask) == owner &&
-	       atomic_compare_exchange_strong(&slot->owner, &now, self());
+	       atomic_compare_exchange_strong(&slot->owner, &now, self()) ?
+		       now : 0;
+}
+
+static void note_uncompared(struct bv_left *left, const struct bv_slot *slot,
+			    uint64_t owner)
+{
+	unsigned index = left->uncompared;
+
+	if (!is_uncompared(slot))
+		return;
+	left->uncompared++;
+	if (index >= BV_TOLD)
+		return;
+	left->read[index].offset = atomic_load(&slot->offset);
+	left->read[index].length = atomic_load(&slot->length);
+	left->read[index].pid = (int)(owner >> 32);
 }
 
 /* Frees the slots whose owner, masked, is the one given. What they were
- * writing becomes unknown. Returns how many were writing. resized NULL: the
- * length is seen to here. */
-static unsigned clear(struct bv_disk *disk, uint64_t owner, uint64_t mask,
-		      bool *resized)
+ * writing becomes unknown. left NULL: the length is seen to here. */
+static void clear(struct bv_disk *disk, uint64_t owner, uint64_t mask,
+		  struct bv_left *left)
 {
-	unsigned found = 0;
-
 	for (int index = 0; index < BV_SLOTS; index++) {
 		struct bv_slot *slot = &disk->state->slot[index];
+		uint64_t was;
 
-		if (!(atomic_load(&disk->state->used[index / 64]) >> (index % 64) & 1) ||
-		    !seize(slot, owner, mask))
+		if (!(atomic_load(&disk->state->used[index / 64]) >> (index % 64) & 1))
 			continue;
-		if (atomic_load(&slot->phase) == BV_PHASE_HELD &&
-		    changes_bytes(slot)) {
-			found++;
-			if (!resized)
-				clear_up_after(disk, slot);
-			else
-				mark_unknown(disk, slot);
-			if (resized && atomic_load(&slot->end) == BV_TO_END)
-				*resized = true;
+		was = seize(slot, owner, mask);
+		if (was == 0)
+			continue;
+		if (atomic_load(&slot->phase) == BV_PHASE_HELD && !left) {
+			clear_up_after(disk, slot, was);
+		} else if (atomic_load(&slot->phase) == BV_PHASE_HELD) {
+			note_uncompared(left, slot, was);
+			mark_unknown(disk, slot);
+			left->writing += changes_bytes(slot);
+			left->resized |= changes_bytes(slot) &&
+					 atomic_load(&slot->end) == BV_TO_END;
 		}
 		free_slot(disk->state, index);
 	}
-	return found;
 }
 
 void bv_inflight_abandon(void)
@@ -513,18 +570,17 @@ void bv_inflight_exec(struct bv_disk *disk)
 	      NULL);
 }
 
-unsigned bv_inflight_recover(struct bv_disk *disk, bool *resized)
+void bv_inflight_recover(struct bv_disk *disk, struct bv_left *left)
 {
 	struct bv_state *state = disk->state;
-	unsigned found;
 
-	*resized = false;
+	*left = (struct bv_left){ 0 };
 	/* What the dead held of the table itself would be in the way of
 	 * writing into it. */
 	for (unsigned index = 0; index < BV_SLOTS; index++)
 		if (atomic_load(&state->slot[index].space) >= BV_SPACE_TABLE)
 			free_slot(state, (int)index);
-	found = clear(disk, 0, 0, resized);
+	clear(disk, 0, 0, left);
 	for (unsigned index = 0; index < BV_SLOTS; index++) {
 		atomic_store(&state->slot[index].phase, BV_PHASE_FREE);
 		atomic_store(&state->slot[index].waiters, 0);
@@ -533,5 +589,4 @@ unsigned bv_inflight_recover(struct bv_disk *disk, bool *resized)
 		atomic_store(&state->used[word], 0);
 	atomic_store(&state->words_used, 0);
 	atomic_store(&state->changers, 0);
-	return found;
 }

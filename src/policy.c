@@ -8,6 +8,7 @@
 #include <blkverify/compare.h>
 #include <blkverify/disk.h>
 #include <blkverify/history.h>
+#include <blkverify/late.h>
 #include <blkverify/log.h>
 #include <blkverify/policy.h>
 #include <blkverify/thread.h>
@@ -58,7 +59,8 @@ static void __attribute__((noreturn)) die(void)
 	struct raw_sigaction standard = { 0 };  /* SIG_DFL */
 	int tid = raw_gettid(), pid = raw_getpid();
 
-	/* A handler of the program's may come to run. */
+	/* A handler of the program's may come to run, and stay. */
+	bv_late_dies();
 	raw_block_signals();
 	raw_unblock_signal(SIGABRT);
 	raw_tgkill(pid, tid, SIGABRT);
@@ -82,6 +84,14 @@ static int act(void)
 	case BV_MISMATCH_ABORT:
 		break;
 	}
+	die();
+}
+
+void bv_policy_die(void)
+{
+	struct raw_sigaction standard = { 0 };
+
+	raw_sigaction(SIGABRT, &standard, NULL);
 	die();
 }
 
@@ -132,8 +142,8 @@ int bv_policy_mismatch(struct bv_disk *disk, struct bv_mismatch *m)
 	m->target = disk->target;
 	m->shadow = disk->shadow;
 	m->pid = raw_getpid();
-	if (m->tid == 0)
-		m->tid = raw_gettid();
+	m->tid = bv_thread.asker ? bv_thread.asker : raw_gettid();
+	m->time = bv_thread.asked;
 	m->sector_size = sector_size;
 	m->history = tell_history;
 	m->history_data = disk;
@@ -295,6 +305,25 @@ int bv_policy_unverified(struct bv_disk *disk, const char *call, int refusal)
 int bv_policy_impossible(struct bv_disk *disk, const char *call, int refusal)
 {
 	return say_unverified(disk, call, refusal, false);
+}
+
+void bv_policy_uncompared(struct bv_disk *disk, uint64_t offset, uint64_t length,
+			  int pid)
+{
+	static struct bv_text line;
+	raw_sigset mask = begin_saying();
+
+	text_clear(&line);
+	text_quoted(&line, disk->target);
+	text_add(&line, ": read of process ");
+	text_i64(&line, pid);
+	text_add(&line, " at offset ");
+	text_u64(&line, offset);
+	text_add(&line, ", length ");
+	text_u64(&line, length);
+	text_add(&line, ", was never compared: the process ended");
+	bv_log_line(&line);
+	end_saying(mask);
 }
 
 void bv_policy_fatal(const struct bv_text *why)

@@ -13,8 +13,7 @@
 
 #define MOST 256
 
-/* initial-exec TLS of all libraries comes out of it, too. */
-#define STACK (256u * 1024)
+#define STACK sizeof(struct bv_pool_stack)
 
 struct bv_pool bv_requests;
 
@@ -24,6 +23,13 @@ static __thread struct bv_pool *works;
 void bv_pool_start(struct bv_pool *pool, unsigned threads)
 {
 	pool->most = threads > MOST ? MOST : threads;
+}
+
+void bv_pool_start_itself(struct bv_pool *pool, unsigned threads,
+			  struct bv_pool_stack *stacks)
+{
+	bv_pool_start(pool, threads);
+	pool->stacks = stacks;
 }
 
 /* Held for a few instructions, by threads of the pool alone. */
@@ -68,9 +74,12 @@ static void note_finished(struct bv_pool *pool)
 		raw_futex_wake(&pool->finished, INT32_MAX);
 }
 
+static int make_thread(struct bv_pool *pool);
+
 static void *work(void *argument)
 {
 	struct bv_pool *pool = argument;
+	bool grown = !pool->stacks;
 
 	works = pool;
 	bv_thread_begins();
@@ -81,6 +90,9 @@ static void *work(void *argument)
 		if (job) {
 			job->run(job);
 			note_finished(pool);
+			if (!grown)
+				make_thread(pool);
+			grown = true;
 			continue;
 		}
 		atomic_fetch_add(&pool->idle, 1);
@@ -88,6 +100,18 @@ static void *work(void *argument)
 		atomic_fetch_sub(&pool->idle, 1);
 	}
 	return NULL;
+}
+
+/* One that takes the place of another which pauses finds none left. */
+static void set_stack(struct bv_pool *pool, pthread_attr_t *attributes)
+{
+	unsigned used = pool->stacks ? atomic_fetch_add(&pool->stacks_used, 1)
+				     : pool->most;
+
+	if (used < pool->most)
+		pthread_attr_setstack(attributes, &pool->stacks[used], STACK);
+	else
+		pthread_attr_setstacksize(attributes, STACK);
 }
 
 static int make_thread(struct bv_pool *pool)
@@ -102,7 +126,7 @@ static int make_thread(struct bv_pool *pool)
 		return 0;
 	}
 	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK);
+	set_stack(pool, &attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	mask = raw_block_signals();
 	bv_thread.inside = true;
@@ -115,11 +139,19 @@ static int make_thread(struct bv_pool *pool)
 	return -result;
 }
 
+static bool is_short_of_threads(struct bv_pool *pool)
+{
+	unsigned threads = atomic_load(&pool->threads);
+
+	return pool->stacks ? threads == 0 :
+	       atomic_load(&pool->idle) == 0 && threads < pool->most;
+}
+
 int bv_pool_submit(struct bv_pool *pool, struct bv_job *job)
 {
 	int result = 0;
 
-	if (atomic_load(&pool->idle) == 0 && atomic_load(&pool->threads) < pool->most)
+	if (is_short_of_threads(pool))
 		result = make_thread(pool);
 	if (result < 0 && atomic_load(&pool->threads) == 0)
 		return result;
@@ -188,6 +220,7 @@ void bv_pool_forked(struct bv_pool *pool)
 	pool->waiting = NULL;
 	atomic_store(&pool->taking, 0);
 	atomic_store(&pool->threads, 0);
+	atomic_store(&pool->stacks_used, 0);
 	atomic_store(&pool->idle, 0);
 	atomic_store(&pool->draining, 0);
 	atomic_store(&pool->finished, atomic_load(&pool->submitted));

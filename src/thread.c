@@ -5,6 +5,7 @@
 
 #include <blkverify/buffer.h>
 #include <blkverify/inflight.h>
+#include <blkverify/late.h>
 #include <blkverify/thread.h>
 
 #include "raw.h"
@@ -41,11 +42,13 @@ static bool replace(int former, int now)
 void bv_thread_begins(void)
 {
 	raw_unblock_signal(SIGSETXID);
+	bv_thread.own = true;
 	replace(0, bv_thread_tid());
 }
 
 void bv_thread_ends(void)
 {
+	bv_thread.own = false;
 	replace(bv_thread_tid(), 0);
 }
 
@@ -60,6 +63,7 @@ bool bv_thread_is_own(int tid)
 void bv_thread_forked(void)
 {
 	bv_thread.tid = 0;
+	bv_thread.own = false;
 	bv_pid = raw_getpid();
 	for (size_t i = 0; i < OWN_THREADS; i++)
 		atomic_store(&own[i], 0);
@@ -96,6 +100,7 @@ __attribute__((noinline)) void bv_thread_enter(void)
 	if (bv_thread.depth > 0 && left_behind(frame)) {
 		bv_inflight_abandon();
 		bv_buffer_abandon();
+		bv_late_abandon();
 		bv_thread.depth = 0;
 	}
 	if (bv_thread.depth++ == 0)

@@ -220,7 +220,7 @@ ssize_t bv_transfer_write(struct bv_transfer *t, size_t n, uint64_t offset)
 }
 
 void bv_transfer_begin_late(struct bv_transfer *t, enum bv_op op,
-			    void (*finish)(struct bv_late *late))
+			    bv_late_finish *finish)
 {
 	struct bv_late *late = bv_late_begin(&t->range, t->total);
 	struct timespec now;
@@ -235,8 +235,6 @@ void bv_transfer_begin_late(struct bv_transfer *t, enum bv_op op,
 	late->tid = bv_thread_tid();
 	late->time = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	late->offset = t->offset;
-	late->length = t->total;
-	late->done = 0;
 	late->finish = finish;
 }
 
@@ -251,23 +249,21 @@ bool bv_transfer_end_late(struct bv_transfer *t)
 	struct bv_late *late = t->late;
 
 	t->late = NULL;
-	if (late->done == 0 || bv_fd_learn(late->fd) != t->disk) {
-		bv_late_cancel(late);
-		return false;
-	}
-	bv_late_submit(late, &t->range);
-	return true;
+	if (late->done > 0 && bv_fd_learn(late->fd) == t->disk &&
+	    bv_late_submit(late, &t->range))
+		return true;
+	bv_late_cancel(late);
+	return false;
 }
 
-bool bv_transfer_resume(struct bv_transfer *t, struct bv_request *request,
-			struct bv_late *late)
+void bv_transfer_resume(struct bv_transfer *t, struct bv_request *request,
+			struct bv_late *late, struct bv_buffer *buffer)
 {
 	*request = (struct bv_request){ .call = late->call, .fd = late->fd };
 	*t = (struct bv_transfer){
 		.disk = late->range.disk, .request = request,
-		.buffer = bv_buffer_own(), .bytes = late->bytes,
+		.buffer = buffer, .bytes = late->bytes,
 		.offset = late->offset, .total = late->length,
 		.position = { .slot = -1 }, .range = late->range, .late = late,
 	};
-	return t->buffer;
 }

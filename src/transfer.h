@@ -70,19 +70,20 @@ ssize_t bv_transfer_put(struct bv_transfer *t, size_t n, uint64_t offset);
 /* May the shadow's part be left to the pool? Then t->late is there to be
  * filled. t has its range. */
 void bv_transfer_begin_late(struct bv_transfer *t, enum bv_op op,
-			    void (*finish)(struct bv_late *late));
+			    bv_late_finish *finish);
 
 /* n more bytes of t->bytes are the target's, or were written to it. */
 void bv_transfer_keep(struct bv_transfer *t, size_t n);
 
-/* The target's part is over: what was kept goes to the pool, with the range;
- * or nowhere, if there is nothing or the descriptor is not the target any
- * more. Returns false then, with the range still t's. */
+/* The target's part is over: what was kept goes to the pool, with the range.
+ * False: it goes nowhere, and the range stays t's, as there is nothing, or the
+ * descriptor is not the target any more, or the range was lost to a longjmp
+ * (bv_inflight_give). */
 bool bv_transfer_end_late(struct bv_transfer *t);
 
-/* On the pool's side: t as its caller had it, with the thread's own buffer. */
-bool bv_transfer_resume(struct bv_transfer *t, struct bv_request *request,
-			struct bv_late *late);
+/* On the pool's side: t as its caller had it, with another buffer. */
+void bv_transfer_resume(struct bv_transfer *t, struct bv_request *request,
+			struct bv_late *late, struct bv_buffer *buffer);
 
 /* A read or write of n bytes was done: counted for the process and the run. */
 void bv_transfer_done(struct bv_disk *disk, bool writes, size_t n);

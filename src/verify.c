@@ -62,6 +62,14 @@ static enum bv_persistence look_again(struct bv_transfer *t, uint64_t start,
 	return result;
 }
 
+/* Did a signal handler of the caller's come in between? One that did is over
+ * when the pool has the operation, and the answer holds for all of it. */
+static bool is_disturbed(struct bv_transfer *t)
+{
+	return t->late ? bv_inflight_is_disturbed(&t->range)
+		       : bv_inflight_disturbed(&t->range);
+}
+
 /* [start, end) of the target, at actual, against the shadow. Returns 0, a
  * negative errno for the program, AGAIN or NOT_OURS. */
 static int compare_known(struct bv_transfer *t, const unsigned char *actual,
@@ -78,14 +86,14 @@ static int compare_known(struct bv_transfer *t, const unsigned char *actual,
 		return 0;
 	clock = bv_late_clock();
 	result = bv_shadow_read(t->disk, t->buffer->shadow, n, start);
-	bv_late_took(clock);
+	bv_late_took(clock, n);
 	if (result < 0)
 		return bv_fail_shadow(t->disk, BV_OP_READ, request->call,
 				      request->fd, start, n, result);
 	first = bv_compare_first(actual, t->buffer->shadow, n);
 	if (first == n)
 		return 0;
-	if (bv_inflight_disturbed(&t->range))
+	if (is_disturbed(t))
 		return AGAIN;
 	/* A signal handler inside a write of its own thread: which of the two
 	 * sides that has reached cannot be known. */
@@ -105,8 +113,6 @@ static int compare_known(struct bv_transfer *t, const unsigned char *actual,
 		.data_offset = start, .data_length = n,
 		.persistence = ours ? look_again(t, start, end, start + first) :
 				      BV_UNTOLD,
-		.tid = t->late ? t->late->tid : 0,
-		.time = t->late ? t->late->time : 0,
 	};
 	return bv_policy_mismatch(t->disk, &m);
 }
@@ -123,6 +129,8 @@ static int learn(struct bv_transfer *t, const unsigned char *actual,
 	/* Not from an innocent file that has the number by now. */
 	if (!t->late && bv_fd_learn(t->request->fd) != t->disk)
 		return NOT_OURS;
+	if (t->late && is_disturbed(t))
+		return AGAIN;
 	result = bv_shadow_write(t->disk, actual, e->end - e->start, e->start);
 	if (result < 0)
 		return bv_fail_shadow(t->disk, BV_OP_READ, t->request->call,
@@ -292,27 +300,24 @@ static ssize_t read_pieces(struct bv_transfer *t)
 }
 
 /* On a thread of the pool. What a signal handler of the caller's has changed
- * since, it has verified itself. */
-static void finish_late(struct bv_late *late)
+ * since it was read, differs, and was verified by the handler itself. */
+static void finish_late(struct bv_late *late, struct bv_buffer *buffer)
 {
 	struct bv_request request;
 	struct bv_transfer t;
-	size_t done = 0;
-	int result = bv_inflight_disturbed(&late->range) ? AGAIN : 0;
+	int result = 0;
 
-	if (!bv_transfer_resume(&t, &request, late))
-		result = bv_fail_shadow(late->range.disk, BV_OP_READ, late->call,
-					late->fd, late->offset, late->done,
-					-ENOMEM);
-	while (result == 0 && done < late->done) {
+	bv_transfer_resume(&t, &request, late, buffer);
+	for (size_t done = 0; done < late->done; done += BV_PIECE) {
 		size_t n = late->done - done < BV_PIECE ? late->done - done
 							: BV_PIECE;
 
 		t.bytes = late->bytes + done;
 		result = compare_piece(&t, late->offset + done, n);
-		done += n;
+		if (result < 0 && result != AGAIN)
+			break;
 	}
-	if (result < 0 && result != AGAIN && result != NOT_OURS)
+	if (result < 0 && result != AGAIN)
 		bv_late_wrong();
 }
 
@@ -330,12 +335,16 @@ static ssize_t read_range(struct bv_transfer *t)
 	if (!bv_policy_fails_calls())
 		bv_transfer_begin_late(t, BV_OP_READ, finish_late);
 	result = read_pieces(t);
-	if (result >= 0)
-		bv_transfer_done(t->disk, false, (size_t)result);
 	if (result != BV_ASTRAY)
 		bv_history_add(t->disk, BV_OP_READ, t->offset, t->total, result);
-	if (t->late && !bv_transfer_end_late(t) && bv_transfer_is_astray(t))
-		result = BV_ASTRAY;
+	if (t->late && !bv_transfer_end_late(t)) {
+		if (bv_transfer_is_astray(t))
+			result = BV_ASTRAY;
+		else if (result > 0)
+			bv_policy_count_unverified(t->disk);
+	}
+	if (result >= 0)
+		bv_transfer_done(t->disk, false, (size_t)result);
 	return result;
 }
 

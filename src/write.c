@@ -121,7 +121,7 @@ static int mirror(struct bv_transfer *t, uint64_t offset, size_t put)
 		return leave_unknown(disk, offset, end);
 	clock = bv_late_clock();
 	result = bv_shadow_write(disk, t->bytes, put, offset);
-	bv_late_took(clock);
+	bv_late_took(clock, put);
 	if (end > atomic_load(&disk->state->size))
 		bv_disk_resized(disk, end);
 	if (result < 0)
@@ -181,25 +181,24 @@ static ssize_t write_pieces(struct bv_transfer *t)
 	return (ssize_t)done;
 }
 
-/* On a thread of the pool. */
-static void finish_late(struct bv_late *late)
+/* On a thread of the pool. A signal handler of the caller's that came in between
+ * had all of the target's part before or behind it. */
+static void finish_late(struct bv_late *late, struct bv_buffer *buffer)
 {
+	bool disturbed = bv_inflight_disturbed(&late->range);
 	struct bv_request request;
 	struct bv_transfer t;
-	size_t done = 0;
 	int result = 0;
 
-	if (!bv_transfer_resume(&t, &request, late))
-		result = bv_fail_shadow(late->range.disk, BV_OP_WRITE, late->call,
-					late->fd, late->offset, late->done,
-					-ENOMEM);
-	while (result == 0 && done < late->done) {
+	bv_transfer_resume(&t, &request, late, buffer);
+	for (size_t done = 0; result == 0 && done < late->done; done += BV_PIECE) {
 		size_t n = late->done - done < BV_PIECE ? late->done - done
 							: BV_PIECE;
 
 		t.bytes = late->bytes + done;
 		result = mirror(&t, late->offset + done, n);
-		done += n;
+		if (result == 0 && disturbed)
+			resolve_order(&t, late->offset + done, n);
 	}
 	if (result < 0)
 		bv_late_wrong();

@@ -74,9 +74,14 @@ void bv_inflight_drop(struct bv_hold *hold);
 
 /* The hold goes on in the name of thread tid of this process, which must live,
  * and then of the calling one: an operation whose caller has gone on is no
- * longer his, and what he does next waits for it. */
-void bv_inflight_give(struct bv_hold *hold, int tid);
+ * longer his, and what he does next waits for it. False: it is not the
+ * caller's any more (see bv_inflight_abandon), or was never this process's. */
+bool bv_inflight_give(struct bv_hold *hold, int tid);
 void bv_inflight_own(struct bv_hold *hold);
+
+/* What is wrong with such an operation has been said: when the process ends now,
+ * it was not without a word. */
+void bv_inflight_told(struct bv_hold *hold);
 
 /* Did a signal handler of this thread work on a conflicting range while we
  * had it? Reading clears it. */
@@ -94,10 +99,23 @@ void bv_inflight_abandon(void);
  * the dead. Start only. */
 void bv_inflight_exec(struct bv_disk *disk);
 
+/* Of many ranges, so many are named on the log. */
+#define BV_TOLD 16
+
+/* What was found in the table of those who died. */
+struct bv_left {
+	unsigned writing;            /* operations that were changing bytes */
+	bool resized;                /* one of them perhaps the length */
+	unsigned uncompared;         /* reads whose callers had gone on, with
+	                                bytes that nobody compared */
+	struct {
+		uint64_t offset, length;
+		int pid;
+	} read[BV_TOLD];             /* the first of them */
+};
+
 /* Nobody else uses the state file: what stands in the table was left by
- * processes that died. Ranges they were writing become unknown. Returns the
- * number of such operations; *resized tells if one of them may have changed
- * the length. */
-unsigned bv_inflight_recover(struct bv_disk *disk, bool *resized);
+ * processes that died. Ranges they were writing become unknown. */
+void bv_inflight_recover(struct bv_disk *disk, struct bv_left *left);
 
 #endif

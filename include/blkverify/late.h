@@ -23,7 +23,11 @@
 #include <blkverify/op.h>
 #include <blkverify/pool.h>
 
-struct bv_disk;
+struct bv_buffer;
+struct bv_late;
+
+/* Does the shadow's part of it, on a thread of the pool. */
+typedef void bv_late_finish(struct bv_late *late, struct bv_buffer *buffer);
 
 /* One operation. Filled by its caller up to bv_late_submit; then late.c's. */
 struct bv_late {
@@ -34,14 +38,15 @@ struct bv_late {
 	int fd;                      /* was the target when it was used */
 	int tid;                     /* who asked */
 	uint64_t time;               /* when: nanoseconds since 1970 */
-	uint64_t offset, length;     /* bytes: the whole request */
+	uint64_t offset;             /* bytes: where the request begins, */
+	uint64_t length;             /* and all of it; bv_late_begin's */
 	size_t done;                 /* bytes kept so far, from offset on */
 	unsigned char *bytes;        /* room for length */
-
-	/* Does the shadow's part of it, on a thread of the pool. */
-	void (*finish)(struct bv_late *late);
+	bv_late_finish *finish;
 
 	_Atomic uint64_t sequence;   /* 1, 2, ...; 0: not handed over */
+	atomic_bool told;            /* it was found wrong, and the process ends
+	                                by it */
 	unsigned index;
 };
 
@@ -54,20 +59,21 @@ extern bool bv_late_always;
 /* Reserves room. Returns 0 or a negative errno; sync mode: 0. Start only. */
 int bv_late_start(const struct bv_config *config);
 
-/* Is there a thread to hand over to? Has one made; until it is there, nothing is
- * late. */
-bool bv_late_ready(void);
-
 /* Room for an operation of that many bytes, or NULL: it is to be done at once.
- * Waits while the queue is full. The caller holds the range exclusively where
- * it writes, and gives it away with bv_late_submit. */
+ * While the queue is full, waits as long as something is under way. The caller
+ * holds the range exclusively where it writes, and gives it away with
+ * bv_late_submit. Async-signal-safe but for the first time. */
 struct bv_late *bv_late_begin(const struct bv_hold *range, uint64_t length);
 
 /* Nothing came of it: the range stays the caller's. */
 void bv_late_cancel(struct bv_late *late);
 
-/* Hands it over, range included. */
-void bv_late_submit(struct bv_late *late, struct bv_hold *range);
+/* Hands it over, range included. False: the range is not the caller's any more;
+ * late is still his. */
+bool bv_late_submit(struct bv_late *late, struct bv_hold *range);
+
+/* The calling thread left an operation by a longjmp: gives its room back. */
+void bv_late_abandon(void);
 
 /* A barrier: waits until what was handed over before is done, on all pairs.
  * Returns 0, or -EIO when something of it was found wrong since the last one
@@ -84,10 +90,16 @@ void bv_late_end(void);
 /* One that was handed over was found wrong, and the next barrier is to fail. */
 void bv_late_wrong(void);
 
-/* Around the shadow's part: what bv_late_clock returned before it. 0 where
- * nothing is ever late. */
+/* The process is about to end by what the calling thread has found. If that is
+ * one of the pool's, another takes its place, as a handler of SIGABRT may call
+ * exit, which waits for all others; and the others get a while, so that the
+ * shadow has what the target has when somebody comes to look. */
+void bv_late_dies(void);
+
+/* Around the shadow's part, of n bytes: what bv_late_clock returned before it.
+ * 0 where nothing is ever late. */
 uint64_t bv_late_clock(void);
-void bv_late_took(uint64_t since);
+void bv_late_took(uint64_t since, size_t n);
 
 /* In the child after fork: what is under way is the parent's. */
 void bv_late_forked(void);

@@ -64,6 +64,14 @@ void bv_policy_count_error(struct bv_disk *disk);
 /* Counts one without a line (it was said already). */
 void bv_policy_count_unverified(struct bv_disk *disk);
 
+/* The program went on with bytes that it had read, and process pid, which was to
+ * compare them, is gone: says so. */
+void bv_policy_uncompared(struct bv_disk *disk, uint64_t offset, uint64_t length,
+			  int pid);
+
+/* Ends the process by SIGABRT, with nothing of the program's in between. */
+void __attribute__((noreturn)) bv_policy_die(void);
+
 /* The run cannot go on: says why and ends the process with status 125. */
 struct bv_text;
 void __attribute__((noreturn)) bv_policy_fatal(const struct bv_text *why);

@@ -19,8 +19,15 @@ struct bv_job {
 };
 
 /* The fields are pool.c's. Statically allocated: zero is an idle one. */
+/* initial-exec TLS of all libraries comes out of it, too. */
+struct bv_pool_stack {
+	_Alignas(4096) unsigned char bytes[256 * 1024];
+};
+
 struct bv_pool {
 	unsigned most;
+	struct bv_pool_stack *stacks;  /* most of them; NULL: libc's */
+	atomic_uint stacks_used;
 
 	/* Submitted, last first: pushed without a lock, so that a signal
 	 * handler may submit. */
@@ -41,6 +48,12 @@ extern struct bv_pool bv_requests;
 
 /* Most threads. Start only. */
 void bv_pool_start(struct bv_pool *pool, unsigned threads);
+
+/* A pool whose first thread makes the others, at once, on stacks that are
+ * given: whoever submits the first job makes that one, and nothing after it, and
+ * no thread appears where the program has found its address space to be free. */
+void bv_pool_start_itself(struct bv_pool *pool, unsigned threads,
+			  struct bv_pool_stack *stacks);
 
 /* Hands a job over. Returns 0, or a negative errno when there is no thread
  * and none can be made: then the job is still the caller's. Lock-free but

@@ -45,7 +45,8 @@ struct bv_slot {
 	_Atomic uint64_t start, end; /* the range held: [start, end) */
 	_Atomic uint64_t offset, length;  /* bytes the operation may change */
 	_Atomic uint64_t owner;      /* process id << 32 | thread id */
-	uint8_t pad[64];
+	_Atomic uint8_t late;        /* its call has returned (late.h) */
+	uint8_t pad[63];
 };
 
 /* [start, end) in bytes. Contents of a settled extent are learnt at the first

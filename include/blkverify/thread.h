@@ -15,6 +15,12 @@ struct bv_thread {
 	                                when a signal handler came in between */
 	uint64_t buffers;            /* bit n: buffer n is ours */
 	uintptr_t frame;             /* stack address of the outermost one */
+	struct bv_late *late;        /* room that the operation in progress has
+	                                for going on later */
+	int asker;                   /* in whose name a thread of ours works,  */
+	uint64_t asked;              /* and since when: nanoseconds since 1970;
+	                                0: in its own */
+	bool own;                    /* it is one of ours */
 	bool inside;                 /* in a call of the engine's own that may
 	                                come back through a wrapper */
 	uintptr_t aside;             /* lowest address of a stack beside the

@@ -59,7 +59,7 @@ void cli_record_open(struct cli_record *record, const struct cli_image *shadow,
 		     const char *shadow_file)
 {
 	int result = look(record, shadow_file, shadow->fd, shadow->block);
-	bool resized;
+	struct bv_left left;
 
 	if (result < 0 && result != -ENOENT)
 		cli_say("%s: state file: %s", shadow->path,
@@ -69,7 +69,7 @@ void cli_record_open(struct cli_record *record, const struct cli_image *shadow,
 	/* What the dead were writing counts as unknown: in our copy. */
 	bv_pid = getpid();
 	if (record->there && !record->live)
-		bv_inflight_recover(&record->disk, &resized);
+		bv_inflight_recover(&record->disk, &left);
 }
 
 static int remove_state(const char *file)

@@ -14,8 +14,6 @@ static int begin(void **state)
 	bv_late_always = true;
 	if (pair_start(&why) < 0)
 		return -1;
-	while (!bv_late_ready())
-		pair_sleep(1);
 	return 0;
 }
 
@@ -231,8 +229,6 @@ static void one_that_is_killed_leaves_its_range_unknown(void **state)
 		static struct bv_text why;
 
 		CHECK(pair_start(&why) == 0);
-		while (!bv_late_ready())
-			pair_sleep(1);
 		die_in_the_middle();
 	}
 	assert_int_equal(pair_wait(-1), SIGKILL);
