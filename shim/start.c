@@ -227,7 +227,9 @@ static void start_engine(void)
 		fail(&why);
 	}
 	bv_dl_start();
-	pthread_atfork(NULL, NULL, bv_child_begun);
+	/* The parent may end at once, as in daemon(3), which libc does by
+	 * itself. */
+	pthread_atfork(bv_late_settle, NULL, bv_child_begun);
 	__cxa_atexit(end, NULL, NULL);
 	__cxa_at_quick_exit(end, NULL);
 }

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include <blkverify/fdmap.h>
+#include <blkverify/late.h>
 #include <blkverify/verify.h>
 
 #include "../src/raw.h"
@@ -20,9 +21,11 @@
 
 typedef ssize_t stream_read(FILE *stream, void *buf, ssize_t n);
 typedef ssize_t stream_write(FILE *stream, const void *buf, ssize_t n);
+typedef int stream_close(FILE *stream);
 
 static stream_read *real_stream_read;
 static stream_write *real_stream_write;
+static stream_close *real_stream_close;
 
 /* glibc 2.36 and 2.41 have 14; fewer than the plain, wide, mapped and
  * cookie tables of one kind would mean that we look in the wrong place. */
@@ -95,8 +98,21 @@ static ssize_t hook_write(FILE *stream, const void *buf, ssize_t n)
 	return 0;
 }
 
+/* As close(2), which it calls inside libc. */
+static int hook_close(FILE *stream)
+{
+	int late = atomic_load(&bv_late_pending) > 0 &&
+		   bv_fd_disk(fileno_unlocked(stream)) ? bv_late_drain() : 0;
+	int result = real_stream_close(stream);
+
+	if (result < 0 || late == 0)
+		return result;
+	errno = -late;
+	return -1;
+}
+
 struct search {
-	uintptr_t read, write;       /* what to look for */
+	uintptr_t read, write, close;  /* what to look for */
 	unsigned found;
 	int failed;
 };
@@ -105,6 +121,10 @@ static void replace_in(struct search *s, uintptr_t start, uintptr_t end)
 {
 	for (uintptr_t *word = (uintptr_t *)start; word < (uintptr_t *)end;
 	     word++) {
+		if (*word == s->close) {
+			*word = (uintptr_t)hook_close;
+			continue;
+		}
 		if (*word == s->read)
 			*word = (uintptr_t)hook_read;
 		else if (*word == s->write)
@@ -162,12 +182,14 @@ int bv_stream_start(void)
 	struct search s = {
 		.read = (uintptr_t)dlsym(RTLD_DEFAULT, "_IO_file_read"),
 		.write = (uintptr_t)dlsym(RTLD_DEFAULT, "_IO_file_write"),
+		.close = (uintptr_t)dlsym(RTLD_DEFAULT, "_IO_file_close"),
 	};
 
-	if (!s.read || !s.write)
+	if (!s.read || !s.write || !s.close)
 		return -1;
 	real_stream_read = (stream_read *)s.read;
 	real_stream_write = (stream_write *)s.write;
+	real_stream_close = (stream_close *)s.close;
 	dl_iterate_phdr(search_object, &s);
 	return s.found >= FEWEST_SLOTS && !s.failed ? 0 : -1;
 }

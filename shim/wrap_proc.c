@@ -26,6 +26,10 @@ void op_longjmp(const char *call, void (*real)(struct __jmp_buf_tag *, int),
 		struct __jmp_buf_tag *env, int value)
 {
 	(void)call;
+	/* It was a handler of SIGABRT, on a thread that has found a wrong byte:
+	 * where env is, another thread is at work. */
+	if (bv_thread.own)
+		bv_policy_die();
 	if (bv_thread.depth > 0)
 		bv_inflight_abandon();
 	/* A mask of before the trap. */
@@ -117,5 +121,41 @@ void op__exit(const char *call, int status)
 	(void)call;
 	bv_leave();
 	real__exit(status);
+	__builtin_unreachable();
+}
+
+/* A wrong byte is what a program may stumble over long before it is compared. */
+
+void op_abort(const char *call)
+{
+	(void)call;
+	bv_late_settle();
+	real_abort();
+	__builtin_unreachable();
+}
+
+void op_assert(const char *call, const char *assertion, const char *file, int line)
+{
+	(void)call;
+	bv_late_settle();
+	real___assert(assertion, file, line);
+	__builtin_unreachable();
+}
+
+void op_assert_fail(const char *call, const char *assertion, const char *file,
+		    unsigned line, const char *function)
+{
+	(void)call;
+	bv_late_settle();
+	real___assert_fail(assertion, file, line, function);
+	__builtin_unreachable();
+}
+
+void op_assert_perror_fail(const char *call, int error, const char *file,
+			   unsigned line, const char *function)
+{
+	(void)call;
+	bv_late_settle();
+	real___assert_perror_fail(error, file, line, function);
 	__builtin_unreachable();
 }

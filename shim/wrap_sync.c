@@ -1,4 +1,5 @@
 /* wrap_sync: barriers. Only the target is flushed. */
+#include <blkverify/late.h>
 #include <blkverify/memory.h>
 #include <blkverify/verify.h>
 
@@ -51,6 +52,7 @@ void op_sync_all(const char *call)
 	bv_memory_flush_all(call);
 	bv_guard_leave(&guard, 0);
 	real_sync();
+	bv_late_settle();
 }
 
 int op_sync_file_range(struct bv_disk *disk, const char *call, int fd,

@@ -6,7 +6,9 @@
  * spellings, other libraries) stand in UNDECLARED; those are aliases of rows
  * that are checked, or follow the pattern of <bits/unistd.h>.
  */
+#undef NDEBUG
 #include <aio.h>
+#include <assert.h>
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <fcntl.h>

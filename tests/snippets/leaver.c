@@ -1,6 +1,6 @@
 /*
  * leaver HOW FILE OFFSET LENGTH BYTE: fills the range and ends the process right then by HOW, with status 7.
- * leaver --list: every HOW, one a line.
+ * leaver --list: every HOW, one a line; leaver --aborts: those that end it by SIGABRT instead.
  * build: -pthread
  */
 #include "client.h"
@@ -11,6 +11,10 @@ CALL(exit, void, (int))
 CALL(_exit, void, (int))
 CALL(_Exit, void, (int))
 CALL(quick_exit, void, (int))
+CALL(abort, void, (void))
+CALL(__assert, void, (const char *, const char *, int))
+CALL(__assert_fail, void, (const char *, const char *, unsigned, const char *))
+CALL(__assert_perror_fail, void, (int, const char *, unsigned, const char *))
 
 static void *last(void *arg)
 {
@@ -28,6 +32,10 @@ int main(int argc, char **argv)
 		puts("return\nexit\n_exit\n_Exit\nquick_exit\nexit_group\npthread_exit\nexec");
 		return 0;
 	}
+	if (argc == 2 && !strcmp(argv[1], "--aborts")) {
+		puts("abort\n__assert\n__assert_fail\n__assert_perror_fail");
+		return 0;
+	}
 	if (argc != 6)
 		usage("leaver HOW FILE OFFSET LENGTH BYTE");
 	fd = open(argv[2], O_RDWR);
@@ -41,6 +49,14 @@ int main(int argc, char **argv)
 	HOW(_exit)
 	HOW(_Exit)
 	HOW(quick_exit)
+	if (!strcmp(argv[1], "abort"))
+		call_abort();
+	if (!strcmp(argv[1], "__assert") && call___assert)
+		call___assert("it", "leaver", 1);
+	if (!strcmp(argv[1], "__assert_fail"))
+		call___assert_fail("it", "leaver", 1, "main");
+	if (!strcmp(argv[1], "__assert_perror_fail"))
+		call___assert_perror_fail(EIO, "leaver", 1, "main");
 	if (!strcmp(argv[1], "exit_group"))
 		syscall(SYS_exit_group, 7);
 	if (!strcmp(argv[1], "pthread_exit")) {
