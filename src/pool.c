@@ -102,23 +102,29 @@ static void *work(void *argument)
 	return NULL;
 }
 
-/* One that takes the place of another which pauses finds none left. */
-static void set_stack(struct bv_pool *pool, pthread_attr_t *attributes)
+/* On a stack that was given, while there is one: who takes the place of another
+ * which pauses finds none. Nor is it enough for some libraries' TLS. */
+static int create(struct bv_pool *pool, pthread_attr_t *attributes)
 {
 	unsigned used = pool->stacks ? atomic_fetch_add(&pool->stacks_used, 1)
 				     : pool->most;
+	pthread_t thread;
 
-	if (used < pool->most)
-		pthread_attr_setstack(attributes, &pool->stacks[used], STACK);
-	else
-		pthread_attr_setstacksize(attributes, STACK);
+	if (used < pool->most &&
+	    pthread_attr_setstack(attributes, &pool->stacks[used], STACK) == 0 &&
+	    pthread_create(&thread, attributes, work, pool) == 0)
+		return 0;
+	pthread_attr_destroy(attributes);
+	pthread_attr_init(attributes);
+	pthread_attr_setstacksize(attributes, STACK);
+	pthread_attr_setdetachstate(attributes, PTHREAD_CREATE_DETACHED);
+	return pthread_create(&thread, attributes, work, pool);
 }
 
 static int make_thread(struct bv_pool *pool)
 {
 	raw_sigset mask;
 	pthread_attr_t attributes;
-	pthread_t thread;
 	int result;
 
 	if (atomic_fetch_add(&pool->threads, 1) >= pool->most) {
@@ -126,11 +132,10 @@ static int make_thread(struct bv_pool *pool)
 		return 0;
 	}
 	pthread_attr_init(&attributes);
-	set_stack(pool, &attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	mask = raw_block_signals();
 	bv_thread.inside = true;
-	result = pthread_create(&thread, &attributes, work, pool);
+	result = create(pool, &attributes);
 	bv_thread.inside = false;
 	raw_sigmask(mask);
 	pthread_attr_destroy(&attributes);
