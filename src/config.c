@@ -21,7 +21,6 @@ struct variable {
 static const struct {
 	const char *name, *value, *instead;
 } not_yet[] = {
-	{ "MODE", "pool", "use sync" },
 	{ "REPORT", NULL, "leave it unset" },
 	{ "JOURNAL", NULL, "leave it unset" },
 };

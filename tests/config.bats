@@ -38,7 +38,7 @@ accepts_values() {
 # ---- the variables one by one ----
 
 @test "BLKVERIFY_MODE" {
-	accepts_values BLKVERIFY_MODE sync
+	accepts_values BLKVERIFY_MODE sync pool
 	refuses_values BLKVERIFY_MODE fast SYNC "sync " "" syn synchronous
 }
 

@@ -42,7 +42,7 @@ from_damaged() {
 	run shim copier "$1" "$TARGET" "$SCRATCH" $AT $LENGTH
 	assert_mismatch read 48 25000
 	# nothing that is wrong has got to the other file
-	cmp -n 1 -i 25000 "$SCRATCH" "$SCRATCH.before"
+	in_sync cmp -n 1 -i 25000 "$SCRATCH" "$SCRATCH.before"
 	fresh
 	damage_target $AT
 	run shim copier "$1" "$TARGET" "$SCRATCH" $AT $LENGTH
@@ -161,7 +161,7 @@ for n, a, b, d in (1 << 40, 60000, 1000, f), (10000, 1000, 5000, f), (1 << 62, 3
 	assert_same_contents
 	fresh
 	damage_shadow 5000
-	run shim python3 -c "$copy" "$TARGET"
+	run shim bash -c 'exec python3 -c "$0" "$1" >/dev/null' "$copy" "$TARGET"
 	assert_mismatch read 9 5000
 }
 
@@ -240,7 +240,7 @@ print(os.sendfile(b, f, None, 700), os.lseek(f, 0, 1), sum(os.read(a, 9000)))'
 	assert_clean
 	[ "$output" = "$native" ]
 	damage_shadow 5099
-	run shim python3 -c "$send" "$TARGET"
+	run shim bash -c 'exec python3 -c "$0" "$1" >/dev/null' "$send" "$TARGET"
 	assert_mismatch read 9 5099
 }
 

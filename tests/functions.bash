@@ -12,6 +12,14 @@ export LC_ALL=C
 : "${BLK_LIB:?is not set: make check sets it}" "${BLK_SNIPPETS:?is not set: make check sets it}"
 : "${BLK_SRCDIR:=${BATS_TEST_DIRNAME%/tests}}"
 PATH="$BLK_SNIPPETS:$PATH"
+# the same suites once more, in the other mode; see Makefile.am
+BLK_MODE=
+case $BATS_TEST_DIRNAME in
+*/pool)
+	BLK_MODE=pool
+	BLK_LIB=$BLK_BUILDDIR/late/libblkverify.so
+	;;
+esac
 # what the caller's shell may hold would change every test
 unset LD_PRELOAD "${!BLKVERIFY_@}"
 # expected crashes leave no core files behind
@@ -84,7 +92,7 @@ attach_loop() {
 # shim CMD...: runs CMD under the shim with TARGET and SHADOW. BLKVERIFY_TARGET, BLKVERIFY_SHADOW set by the test win.
 shim() {
 	env LD_PRELOAD="$BLK_LIB" BLKVERIFY_TARGET="${BLKVERIFY_TARGET-$TARGET}" \
-		BLKVERIFY_SHADOW="${BLKVERIFY_SHADOW-$SHADOW}" "$@"
+		BLKVERIFY_SHADOW="${BLKVERIFY_SHADOW-$SHADOW}" ${BLK_MODE:+BLKVERIFY_MODE=$BLK_MODE} "$@"
 }
 
 # need_client NAME: skips where that client was not built (no libaio, no liburing).
@@ -233,6 +241,9 @@ stat_of() { sed -n "s/^blkverify: stats .* $1=\([0-9]*\).*/\1/p" <<<"$output" | 
 # assert_stat NAME NUMBER, assert_counted NAME (more than 0): needs BLKVERIFY_STATS=1.
 assert_stat() { [ "$(stat_of "$1")" = "$2" ] || fail_with "expected $1=$2"; }
 assert_counted() { [ "$(stat_of "$1")" -gt 0 ] 2>/dev/null || fail_with "expected $1 to be counted"; }
+
+# in_sync CMD...: not in pool mode, in which a program may go on with a wrong byte up to its next barrier
+in_sync() { [ "$BLK_MODE" = pool ] || "$@"; }
 
 # ---- clean, and stopped when a byte is wrong ----
 
