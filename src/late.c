@@ -387,7 +387,7 @@ struct bv_late *bv_late_begin(const struct bv_hold *range, uint64_t length)
 
 	/* A signal handler inside an operation has ranges that are not its
 	 * own to give away; one on a thread of ours would wait for itself. */
-	if (!on || range->nested || bv_thread.depth > 1 || mine || length == 0 ||
+	if (!on || bv_pool_over(&workers) || range->nested || bv_thread.depth > 1 || mine || length == 0 ||
 	    pages_of(length) > arena.pages / 4 || !is_worth_it())
 		return NULL;
 	l = have_agent() ? wait_for_room(length) : NULL;

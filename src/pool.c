@@ -74,12 +74,46 @@ static void note_finished(struct bv_pool *pool)
 		raw_futex_wake(&pool->finished, INT32_MAX);
 }
 
+/* The main thread is gone, by pthread_exit, and every other one is ours: "PID
+ * (NAME) STATE ...", of which the number of threads is the 20th. */
+static bool is_abandoned(void)
+{
+	char stat[512];
+	unsigned field = 2, threads = 0;
+	ssize_t n = 0, at;
+	int fd = raw_openat(AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd >= 0) {
+		n = raw_read(fd, stat, sizeof(stat));
+		raw_close(fd);
+	}
+	/* The name may have brackets of its own. */
+	for (at = n - 1; at >= 0 && stat[at] != ')'; at--)
+		;
+	if (at < 0 || at + 2 >= n || stat[at + 2] != 'Z')
+		return false;
+	for (; at < n && field <= 20; at++) {
+		if (stat[at] == ' ')
+			field++;
+		else if (field == 20)
+			threads = threads * 10 + (unsigned)(stat[at] - '0');
+	}
+	return threads == bv_thread_owns() + 1;
+}
+
+bool bv_pool_over(const struct bv_pool *pool)
+{
+	return atomic_load_explicit(&pool->over, memory_order_relaxed);
+}
+
 static int make_thread(struct bv_pool *pool);
 
 static void *work(void *argument)
 {
+	static const struct timespec a_while = { 1, 0 };
 	struct bv_pool *pool = argument;
 	bool grown = !pool->stacks;
+	long result;
 
 	works = pool;
 	bv_thread_begins();
@@ -96,9 +130,13 @@ static void *work(void *argument)
 			continue;
 		}
 		atomic_fetch_add(&pool->idle, 1);
-		raw_futex_wait(&pool->submitted, seen, NULL);
+		result = raw_futex_wait(&pool->submitted, seen, &a_while);
 		atomic_fetch_sub(&pool->idle, 1);
+		if (result == -ETIMEDOUT && is_abandoned())
+			break;
 	}
+	atomic_store(&pool->over, true);
+	bv_thread_ends();
 	return NULL;
 }
 
@@ -156,6 +194,8 @@ int bv_pool_submit(struct bv_pool *pool, struct bv_job *job)
 {
 	int result = 0;
 
+	if (bv_pool_over(pool))
+		return -EAGAIN;
 	if (is_short_of_threads(pool))
 		result = make_thread(pool);
 	if (result < 0 && atomic_load(&pool->threads) == 0)

@@ -60,6 +60,15 @@ bool bv_thread_is_own(int tid)
 	return false;
 }
 
+unsigned bv_thread_owns(void)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < OWN_THREADS; i++)
+		count += atomic_load(&own[i]) != 0;
+	return count;
+}
+
 void bv_thread_forked(void)
 {
 	bv_thread.tid = 0;

@@ -4,7 +4,8 @@
  * allocated here. Jobs are begun in the order in which they were submitted and
  * run side by side; what may not overlap is kept apart by its ranges
  * (inflight.h). Threads are made when jobs find none idle, with all signals
- * blocked, and stay.
+ * blocked, and stay until there are none but the shim's own: the process ends
+ * with its last thread, as it would without them.
  */
 #ifndef BLKVERIFY_POOL_H
 #define BLKVERIFY_POOL_H
@@ -40,6 +41,7 @@ struct bv_pool {
 	_Atomic uint32_t submitted;  /* futex of idle threads */
 	_Atomic uint32_t finished;   /* futex of those who drain */
 	_Atomic uint32_t draining;
+	atomic_bool over;            /* its threads are ending */
 	atomic_uint threads, idle;   /* threads: those that do not pause */
 };
 
@@ -54,6 +56,10 @@ void bv_pool_start(struct bv_pool *pool, unsigned threads);
  * no thread appears where the program has found its address space to be free. */
 void bv_pool_start_itself(struct bv_pool *pool, unsigned threads,
 			  struct bv_pool_stack *stacks);
+
+/* Are its threads ending, since the program has none left? What runs now, on
+ * the last of them, are handlers of exit. */
+bool bv_pool_over(const struct bv_pool *pool);
 
 /* Hands a job over. Returns 0, or a negative errno when there is no thread
  * and none can be made: then the job is still the caller's. Lock-free but

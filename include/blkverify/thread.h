@@ -53,6 +53,7 @@ void bv_thread_leave(void);
 void bv_thread_begins(void);
 void bv_thread_ends(void);
 bool bv_thread_is_own(int tid);
+unsigned bv_thread_owns(void);   /* how many there are */
 
 /* In the child after fork: another process, one thread. */
 void bv_thread_forked(void);

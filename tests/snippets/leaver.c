@@ -22,6 +22,16 @@ static void *last(void *arg)
 	exit(7);
 }
 
+static void seven(void)
+{
+	call__exit(7);
+}
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t self = pthread_self(), other;
@@ -29,7 +39,7 @@ int main(int argc, char **argv)
 	int fd;
 
 	if (argc == 2 && !strcmp(argv[1], "--list")) {
-		puts("return\nexit\n_exit\n_Exit\nquick_exit\nexit_group\npthread_exit\nexec");
+		puts("return\nexit\n_exit\n_Exit\nquick_exit\nexit_group\npthread_exit\nlast_thread\nexec");
 		return 0;
 	}
 	if (argc == 2 && !strcmp(argv[1], "--aborts")) {
@@ -61,6 +71,12 @@ int main(int argc, char **argv)
 		syscall(SYS_exit_group, 7);
 	if (!strcmp(argv[1], "pthread_exit")) {
 		if (pthread_create(&other, NULL, last, &self))
+			trouble("pthread_create");
+		pthread_exit(NULL);
+	}
+	/* the process ends with its last thread, whose status is 0 */
+	if (!strcmp(argv[1], "last_thread")) {
+		if (atexit(seven) || pthread_create(&other, NULL, nothing, NULL))
 			trouble("pthread_create");
 		pthread_exit(NULL);
 	}
