@@ -205,12 +205,18 @@ treated() {
 	done
 }
 
-@test "liburing's are covered, fio's are not" {
+@test "liburing's are covered, and fio's where they can be trapped" {
 	doctor qemu-img
 	assert_verdict 0
 	[[ $output == */liburing.so.2:*"caught in the functions that lead there"* ]]
 	[ "$(treated io_uring_submit)" = "carried out by the engine, verified, before the completion can be seen" ]
+	need_program strace
 	doctor fio
+	if BLKVERIFY_TRAP=1 LD_PRELOAD=$BLK_LIB /bin/true 2>/dev/null; then
+		assert_verdict 0
+		[[ $output == *"/fio: io_uring_enter (3)"$'\n'"      trapped from the first ring on"* ]]
+	fi
+	run strace -o /dev/null -e trace=prctl -e inject=prctl:error=EINVAL "$BLK_COMMAND" doctor fio
 	assert_verdict 1 "fio: 3 system calls by instructions of its own: io_uring_enter (3)"
 }
 

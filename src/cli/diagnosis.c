@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "cli.h"
 #include "diagnosis.h"
@@ -232,6 +233,22 @@ static void print_treatments(const struct cli_diagnosis *d, bool caught)
 
 /* ---- what is not covered ---- */
 
+/* From the first ring on that a program makes by the function syscall, what
+ * goes to rings is trapped without being asked for. */
+static bool is_trapped(const struct cli_diagnosis *d,
+		       const struct cli_object *o)
+{
+	for (unsigned i = 0; i < o->raw.kinds; i++)
+		if (o->raw.kind[i].number != SYS_io_uring_enter &&
+		    o->raw.kind[i].number != SYS_io_uring_register)
+			return false;
+	/* Not one that liburing makes. */
+	for (size_t i = 0; i < o->imports; i++)
+		if (!strncmp(o->import[i], "io_uring_", 9))
+			return false;
+	return d->trap;
+}
+
 static void print_rawcalls(struct cli_diagnosis *d, const struct cli_object *o)
 {
 	char words[CLI_RAWCALL_KINDS * 40], name[32];
@@ -247,6 +264,8 @@ static void print_rawcalls(struct cli_diagnosis *d, const struct cli_object *o)
 	       o->runtime ? o->runtime : "", o->runtime ? ")" : "", words);
 	if (is_caught_above(o->path))
 		puts("      caught in the functions that lead there");
+	else if (is_trapped(d, o))
+		puts("      trapped from the first ring on");
 	else
 		cli_diagnosis_note(d, "%s: %lu system call%s by instructions "
 				   "of its own: %s", o->path, o->raw.count,

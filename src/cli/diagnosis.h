@@ -16,6 +16,7 @@ struct cli_diagnosis {
 	FILE *problems;              /* what is not covered, a line each */
 	unsigned count;              /* of them */
 	bool verbose;                /* also which files call it */
+	bool trap;                   /* system calls past libc can be trapped */
 };
 
 /* Reads all files of the closure. Returns 0, or says what is wrong and returns

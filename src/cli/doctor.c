@@ -46,7 +46,7 @@ struct examination {
 	unsigned alsos;
 	char file[PATH_MAX];         /* the program that is begun in the end */
 	const char *unfit;           /* why it cannot load the library */
-	bool trap;                   /* BLKVERIFY_TRAP is to be had */
+	struct cli_machine machine;
 	struct cli_diagnosis d;
 };
 
@@ -250,29 +250,26 @@ static bool can_trap(void)
 static int print_machine(struct examination *e)
 {
 	const char *library = cli_library_find(), *wrong;
-	struct cli_machine machine;
 	struct utsname kernel;
 
 	if (!library)
 		return -1;
 	wrong = cli_trial(library);
-	cli_machine_look(&machine);
 	puts("\nthis machine:");
 	if (uname(&kernel) == 0)
 		printf("  Linux %s on %s, glibc %s\n", kernel.release,
 		       kernel.machine, gnu_get_libc_version());
 	printf("  %s: %s\n", library, wrong ? wrong : "takes effect");
-	print_fact("FUSE, for --format", machine.fuse);
-	print_fact("qemu-storage-daemon, for --format", machine.daemon);
-	print_fact("io_uring", machine.uring);
+	print_fact("FUSE, for --format", e->machine.fuse);
+	print_fact("qemu-storage-daemon, for --format", e->machine.daemon);
+	print_fact("io_uring", e->machine.uring);
 	print_fact("io_uring: MSG_RING, for requests on targets",
-		   machine.message);
-	print_fact("io_uring: NOP with a result", machine.inject);
+		   e->machine.message);
+	print_fact("io_uring: NOP with a result", e->machine.inject);
 	print_fact("Syscall User Dispatch, for BLKVERIFY_TRAP=1",
-		   machine.dispatch);
+		   e->machine.dispatch);
 	if (wrong)
 		cli_diagnosis_note(&e->d, "%s: %s", library, wrong);
-	e->trap = can_trap() && !machine.dispatch;
 	return 0;
 }
 
@@ -286,7 +283,7 @@ static int give_verdict(struct examination *e, char *const *problems)
 		return COVERED;
 	}
 	printf("\n%s", *problems);
-	if (e->trap && strstr(*problems, "by instructions of its own"))
+	if (e->d.trap && strstr(*problems, "by instructions of its own"))
 		puts("BLKVERIFY_TRAP=1 catches system calls past libc, here");
 	puts(e->d.count == 1 ? "verdict: one thing is not covered" :
 			       "verdict: not all is covered");
@@ -301,6 +298,8 @@ static int examine(struct examination *e)
 		note_unfit(e);
 		return 0;
 	}
+	cli_machine_look(&e->machine);
+	e->d.trap = can_trap() && !e->machine.dispatch;
 	if (read_files(e) < 0)
 		return -1;
 	printf("%s: can load the library, and has %zu libraries\n", e->file,
