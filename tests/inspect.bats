@@ -157,11 +157,11 @@ sector 4, offset 2048: same" ]
 	inspect --sector 16
 	assert_status 1
 	assert_says "last operations on them, newest first:"
-	[ "$(sed -n '/^last/,$s/^  [-0-9]* [0-9:.]*  \(.*\), process [0-9]*, thread [0-9]*$/\1/p' <<<"$output")" = \
+	[ "$(sed -n '/^last/,$s/^  [-0-9]* [0-9:.]* UTC  \(.*\), process [0-9]*, thread [0-9]*$/\1/p' <<<"$output")" = \
 		"resize   to 1000000 bytes
 read     16384 bytes at 0
 write    4096 bytes at 8192" ]
-	[[ $output == *"  $(date +%F) "* ]]
+	[[ $output == *"  $(date -u '+%F %H:%M:')"* || $output == *"  $(date -u -d '1 minute ago' '+%F %H:%M:')"* ]]
 	inspect --sector 1 --count 2
 	[ "$(grep -c ', process ' <<<"$output")" = 2 ]
 	inspect --sector 128

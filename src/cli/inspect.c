@@ -127,9 +127,10 @@ static void print_time(uint64_t nanoseconds)
 	char text[32] = "?";
 	struct tm tm;
 
-	if (localtime_r(&seconds, &tm))
+	/* As reports have it. */
+	if (gmtime_r(&seconds, &tm))
 		strftime(text, sizeof(text), "%F %T", &tm);
-	printf("  %s.%03u", text,
+	printf("  %s.%03u UTC", text,
 	       (unsigned)(nanoseconds / 1000000u % 1000u));
 }
 
