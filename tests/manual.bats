@@ -73,6 +73,26 @@ tagged() {
 	[ "$found" = 6 ] || fail_with "$found references"
 }
 
+# example PAGE TEXT: the commands below that text
+example() { sed -n "/$2/,/^\.Ed/p" "$1" | sed -e '1d' -e '/^\.Bd/d' -e '/^\.Ed/d' -e 's/\\e$/\\/'; }
+
+@test "an example works as it stands" {
+	need_fuse
+	cd "$TMPDIR"
+	qemu-img create -q -f qcow2 disk.qcow2 8M
+	PATH="${BLK_COMMAND%/*}:$PATH"
+	example "$MAN/blkverify.1" "^QEMU's qcow2 driver" >commands
+	[ "$(grep -c ^blkverify commands)" = 2 ]
+	run bash -eu commands
+	assert_status 0
+	[[ $output == *", 1 write verified, no mismatch" ]] || fail_with "not verified"
+	# and once more, with damage
+	QCOW2=disk.qcow2 damage_qcow2 5000
+	sed -i -e '/prepare/d' -e "s/-c 'write[^']*'//" commands
+	run bash -eu commands
+	assert_mismatch read 9 5000 120
+}
+
 @test "pages are well-formed" {
 	need_program mandoc
 	run mandoc -T lint -W warning "$MAN"/*.[17]
