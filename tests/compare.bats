@@ -354,6 +354,9 @@ stale_target() {
 @test "an output that takes nothing" {
 	run bash -c '"$@" >/dev/full' - "$BLK_COMMAND" compare "$TARGET" "$SHADOW"
 	assert_trouble 2 "standard output"
+	# who reads it has seen enough
+	run bash -c '"$@" 2>"$0" | head -n 1; echo "status=${PIPESTATUS[0]}"' "$TMPDIR/said" "$BLK_COMMAND" inspect --sector 0 --count 8192 "$TARGET" "$SHADOW"
+	[[ ${lines[0]} == target* && ${lines[1]} == status=141 && ! -s "$TMPDIR/said" ]] || fail_with "$(cat "$TMPDIR/said")"
 }
 
 # ---- what the runs before left ----

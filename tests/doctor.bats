@@ -330,6 +330,11 @@ changed() {
 	assert_trouble 2 --also
 }
 
+@test "an output that takes nothing" {
+	run bash -c '"$@" >/dev/full' - "$BLK_COMMAND" doctor ./plain
+	assert_trouble 2 "standard output"
+}
+
 @test "--help, -h, --version" {
 	doctor --help
 	[ "$status" = 0 ] && [[ $output == "usage: blkverify doctor"* ]]

@@ -13,4 +13,8 @@ int cli_doctor(int argc, char **argv);
 /* One line on standard error, "blkverify: " in front. */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Has standard output taken all? Returns 0; or -1 after saying why not, without
+ * a word where a signal ends us for it. */
+int cli_output_end(void);
+
 #endif

@@ -1,5 +1,4 @@
 /* compare: an image with its shadow, whole. */
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -217,11 +216,7 @@ static int compare(struct comparison *c)
 		end_json(c, status);
 	else
 		print_result(c, status);
-	if (fflush(stdout) == EOF || ferror(stdout)) {
-		cli_say("standard output: %s", strerror(errno));
-		return TROUBLE;
-	}
-	return status;
+	return cli_output_end() < 0 ? TROUBLE : status;
 }
 
 int cli_compare(int argc, char **argv)

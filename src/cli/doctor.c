@@ -349,6 +349,8 @@ int cli_doctor(int argc, char **argv)
 	e.d.problems = open_memstream(&problems, &length);
 	if (status == 0 && e.d.problems)
 		status = examine(&e) < 0 ? TROUBLE : give_verdict(&e, &problems);
+	if (cli_output_end() < 0)
+		status = TROUBLE;
 	if (e.d.problems)
 		fclose(e.d.problems);
 	free(problems);

@@ -1,5 +1,4 @@
 /* inspect: sectors of an image and its shadow, side by side. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,10 +219,8 @@ static int inspect(struct inspection *q)
 		show_sector(q, at);
 	}
 	show_history(q);
-	if (fflush(stdout) == EOF || ferror(stdout)) {
-		cli_say("standard output: %s", strerror(errno));
+	if (cli_output_end() < 0)
 		return TROUBLE;
-	}
 	return q->differs ? DIFFERENT : SAME;
 }
 

@@ -1,4 +1,5 @@
 /* main: which call of the command is meant. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 
 #include "config.h"
 #include "cli.h"
+#include "interrupt.h"
 
 /* Bad usage; as run has it, since run is what scripts call. */
 #define USAGE 125
@@ -34,6 +36,15 @@ void cli_say(const char *format, ...)
 	va_end(list);
 	fprintf(stderr, "blkverify: %s\n", text ? text : "no memory");
 	free(text);
+}
+
+int cli_output_end(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	if (!cli_interrupted())
+		cli_say("standard output: %s", strerror(errno));
+	return -1;
 }
 
 static void help(void)
