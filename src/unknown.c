@@ -56,19 +56,41 @@ bool bv_unknown_any(const struct bv_disk *disk)
 	return any;
 }
 
+/* The first of count extents that ends after start; count: there is none.
+ * What another process is just writing may be out of order: any answer will
+ * do then, since the generation discards it. */
+static uint64_t first_after(const struct bv_unknown_table *t, uint64_t count,
+			    uint64_t start)
+{
+	uint64_t low = 0, high = count;
+
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+
+		if (GET(t->extent[middle].end) > start)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
 bool bv_unknown_next(const struct bv_disk *disk, uint64_t start, uint64_t end,
 		     struct bv_extent *found)
 {
 	const struct bv_unknown_table *table;
+	uint64_t count, i;
 	uint32_t generation;
 	bool any;
 
 	do {
 		generation = begin_look(disk, &table);
-		any = false;
-		for (uint64_t i = 0; i < GET(table->count) && !any; i++) {
+		count = GET(table->count);
+		i = first_after(table, count, start);
+		any = i < count;
+		if (any) {
 			*found = get(table, i);
-			any = found->start < end && found->end > start;
+			any = found->start < end;
 		}
 	} while (!end_look(disk, generation));
 	if (!any)
