@@ -156,7 +156,7 @@ big_image() {
 	mkdir "$BATS_TEST_TMPDIR/bin"
 	ln -s "$(command -v fusermount3)" "$BATS_TEST_TMPDIR/bin"
 	PATH="$BATS_TEST_TMPDIR/bin" run "$BLK_COMMAND" compare --format qcow2 "$QCOW2" "$SHADOW"
-	assert_trouble 2 "qemu-utils"
+	assert_trouble 2 "qemu-storage-daemon: not found; it is in the Debian package qemu-system-common"
 	# somebody else writes to it
 	serve_qcow2
 	run blkverify compare --format qcow2 "$QCOW2" "$SHADOW"

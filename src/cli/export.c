@@ -152,8 +152,7 @@ static int wait_until_served(struct cli_export *export, int interrupt)
 	if (word.what == CLI_ENDED)
 		say_ended(export, word.value, "and does not serve");
 	else if (word.value == ENOENT)
-		cli_say("qemu-storage-daemon: not found; it is in the Debian "
-			"package qemu-system-common");
+		cli_say("qemu-storage-daemon: " CLI_NO_DAEMON);
 	else
 		cli_say("qemu-storage-daemon: %s", strerror(word.value));
 	return -1;

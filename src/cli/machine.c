@@ -165,8 +165,7 @@ void cli_machine_look(struct cli_machine *machine)
 {
 	*machine = (struct cli_machine){ .fuse = cli_machine_fuse() };
 	if (!is_found("qemu-storage-daemon"))
-		machine->daemon = "not found; it is in the Debian package "
-				  "qemu-system-common";
+		machine->daemon = CLI_NO_DAEMON;
 	look_for_uring(machine);
 	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0) < 0)
 		machine->dispatch = "the kernel has none, on this machine or in "

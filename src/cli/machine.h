@@ -15,6 +15,9 @@ struct cli_machine {
 	const char *dispatch;        /* Syscall User Dispatch */
 };
 
+/* Where there is none: Debian 12's. */
+#define CLI_NO_DAEMON "not found; it is in the Debian package qemu-system-common"
+
 void cli_machine_look(struct cli_machine *machine);
 
 /* The first of these alone. */
