@@ -408,8 +408,13 @@ static bool is_undisputed(struct bv_state *state, const struct bv_claim *claim)
 	       atomic_load(&state->changers) == 0;
 }
 
+/* One at a time: it takes some system calls for each of a thousand. */
 static void reap_dead(struct bv_disk *disk)
 {
+	static atomic_flag busy = ATOMIC_FLAG_INIT;
+
+	if (atomic_flag_test_and_set(&busy))
+		return;
 	for (int index = 0; index < BV_SLOTS; index++) {
 		struct bv_slot *slot = &disk->state->slot[index];
 		struct view view;
@@ -418,6 +423,7 @@ static void reap_dead(struct bv_disk *disk)
 		    look(slot, &view) && is_gone(view.owner))
 			reap(disk, index, view.owner);
 	}
+	atomic_flag_clear(&busy);
 }
 
 int bv_inflight_take(struct bv_disk *disk, const struct bv_claim *claim,
@@ -433,7 +439,7 @@ int bv_inflight_take(struct bv_disk *disk, const struct bv_claim *claim,
 	while (index < 0) {
 		/* A thousand operations in flight: one of them ends soon. But
 		 * for those of the dead: nobody need be waiting for them. */
-		if (++waits % 50 == 0)
+		if (++waits % 1000 == 0)
 			reap_dead(disk);
 		raw_call(SYS_nanosleep, (long)&a_while, 0, 0, 0, 0, 0);
 		index = claim_slot(disk->state, claim->space);

@@ -299,6 +299,7 @@ static ssize_t write_and_jump(int fd, const void *bytes, size_t n, off64_t offse
 
 static void room_left_by_a_jump_comes_back(void **state)
 {
+	static unsigned char bytes[40000];
 	struct sigaction action = { .sa_handler = jump };
 
 	(void)state;
@@ -306,7 +307,7 @@ static void room_left_by_a_jump_comes_back(void **state)
 	pair_hook.pwrite = write_and_jump;
 	for (volatile int i = 0; i < 100; i++)
 		if (sigsetjmp(way_out, 1) == 0)
-			pair_write_pattern(40000, 0, 7);
+			pair_write(bytes, sizeof(bytes), 0);
 	pair_hook.pwrite = NULL;
 	/* It clears up after the last one. */
 	assert_int_equal(pair_write_pattern(512, 0, 7), 512);
