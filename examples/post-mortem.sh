@@ -35,8 +35,8 @@ if stands_still; then
     echo "---- the sector"
     sector=$(sed -n 's/^blkverify: .* contents mismatch in sector \([0-9]*\) .*/\1/p' "$log" | head -n 1)
     blkverify inspect --sector "$sector" "$target" "$shadow" || true
-    # to the program, by way of blkverify; again if another of its threads came upon it meanwhile, and stops it too
-    while kill -CONT "$run" 2>/dev/null; do sleep 0.1; done
+    # to the program, by way of blkverify
+    kill -CONT "$run"
 fi
 wait "$run" || status=$?
 exit "$status"

@@ -69,6 +69,19 @@ static void __attribute__((noreturn)) die(void)
 	raw_exit(127);
 }
 
+/* For a debugger. One SIGCONT is to be enough: whoever else has come upon
+ * something waits for the first, who ends the process. */
+static void stop(void)
+{
+	static const struct timespec while_he_stops_it = { 1, 0 };
+	static atomic_flag stopped = ATOMIC_FLAG_INIT;
+
+	if (atomic_flag_test_and_set(&stopped))
+		raw_call(SYS_nanosleep, (long)&while_he_stops_it, 0, 0, 0, 0, 0);
+	else
+		raw_kill(raw_getpid(), SIGSTOP);
+}
+
 static int act(void)
 {
 	switch (on_mismatch) {
@@ -79,7 +92,7 @@ static int act(void)
 	case BV_MISMATCH_LOG:
 		return 0;
 	case BV_MISMATCH_STOP:
-		raw_kill(raw_getpid(), SIGSTOP);
+		stop();
 		die();
 	case BV_MISMATCH_ABORT:
 		break;

@@ -137,6 +137,9 @@ only_shim_lines() {
 # the process is stopped, whichever field of its stat says so
 stopped() { [ "$(sed 's/.*) \(.\).*/\1/' "/proc/$1/stat" 2>/dev/null)" = T ]; }
 
+# nothing is left of it but its status
+gone() { [[ "$(sed 's/.*) \(.\).*/\1/' "/proc/$1/stat" 2>/dev/null)" != [!Z] ]]; }
+
 @test "stop: stopped for a debugger, then aborts" {
 	damage_shadow 600
 	BLKVERIFY_ON_MISMATCH=stop background_shim diskio open "$TARGET" r read 512 512 sync say after
@@ -147,6 +150,22 @@ stopped() { [ "$(sed 's/.*) \(.\).*/\1/' "/proc/$1/stat" 2>/dev/null)" = T ]; }
 	wait_for_background
 	assert_mismatch read 1 600
 	[[ $output != *after* ]]
+}
+
+@test "stop: once, however many threads come upon something" {
+	local n
+	for n in 1 2 3 4 5; do
+		make_pair 65536
+		tr '\0-\377' '\1-\377\0' <"$TARGET" >"$SHADOW"
+		BLKVERIFY_ON_MISMATCH=stop background_shim stress -t 8 -s 20 "$TARGET"
+		until_true 10 stopped "$PID"
+		# whoever else was on his way
+		sleep 0.1
+		kill -CONT "$PID"
+		until_true 5 gone "$PID"
+		wait_for_background
+		assert_status 134
+	done
 }
 
 @test "abort is not to be caught" {
