@@ -310,6 +310,7 @@ void bv_chain_start(struct bv_taken *head);
 /* Those below carry out one request, and return its result; where it is not a
  * failure and yet breaks a chain, they set failed. */
 int64_t bv_request_run(struct bv_taken *taken);      /* uring_request.c */
+int64_t bv_request_at_once(struct bv_taken *taken);  /* or -EAGAIN */
 int64_t bv_splice_run(struct bv_taken *taken);       /* uring_splice.c */
 int64_t bv_stranger_run(struct bv_taken *taken);     /* uring_stranger.c */
 int64_t bv_table_open(struct bv_taken *taken);       /* uring_table.c */
@@ -386,7 +387,7 @@ void bv_dummy_refused(struct io_uring_sqe *sqe); /* EBADF */
 
 /* Where the kernel knows BV_OP_BIND: the flag is of Linux 6.10, and nothing
  * else tells of it. */
-void bv_dummy_failing(struct io_uring_sqe *sqe, int result);
+void bv_dummy_result(struct io_uring_sqe *sqe, int result);
 
 /* ---- uring_take.c ---- */
 
@@ -404,6 +405,8 @@ struct bv_submission {
 	struct bv_taken *first, **last;
 	unsigned head;               /* of the queue, before */
 	unsigned total;              /* requests that stand in it */
+	int asked, flags;            /* the descriptor last asked for them */
+	bool behind;                 /* others of them come first */
 };
 
 /* Takes over what is about to be submitted: the first most requests. own:

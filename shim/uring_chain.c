@@ -96,7 +96,7 @@ bool bv_chain_stands_in(const struct bv_queue *q, const struct bv_chain *c)
 		return false;
 	/* It is done now, and the position moves by what is read later. */
 	return !c->drains && !q->ring->drained && sqe->off != UINT64_MAX &&
-	       /* If it fails, the others go on (bv_dummy_failing). */
+	       /* If it fails, the others go on (bv_dummy_result). */
 	       (!(sqe->flags & IOSQE_IO_HARDLINK) || bv_ours_knows(BV_OP_BIND));
 }
 

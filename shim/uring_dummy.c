@@ -31,7 +31,7 @@ void bv_dummy_refused(struct io_uring_sqe *sqe)
 	sqe->fd = -1;
 }
 
-void bv_dummy_failing(struct io_uring_sqe *sqe, int result)
+void bv_dummy_result(struct io_uring_sqe *sqe, int result)
 {
 	clear(sqe, BV_LINKS | IOSQE_CQE_SKIP_SUCCESS);
 	sqe->opcode = IORING_OP_NOP;

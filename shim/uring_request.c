@@ -23,6 +23,20 @@ static int64_t transfer(struct bv_taken *t, bool reads)
 	return reads ? bv_read(t->disk, &request) : bv_write(t->disk, &request);
 }
 
+int64_t bv_request_at_once(struct bv_taken *t)
+{
+	const struct io_uring_sqe *sqe = &t->sqe;
+	struct bv_request request = {
+		.call = BV_URING, .fd = bv_taken_fd(t), .at_once = true,
+		.offset = (int64_t)sqe->off,
+	};
+	int result = bv_copy_in(t);
+
+	request.iov = t->iov;
+	request.count = (int)t->count;
+	return result < 0 ? result : bv_read(t->disk, &request);
+}
+
 static int64_t kernel_result(int result)
 {
 	return result < 0 ? -errno : result;

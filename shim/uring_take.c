@@ -8,6 +8,9 @@
 #include "guard.h"
 #include "uring_chain.h"
 
+/* Bytes, or segments: past it, it pays to have another thread compare. */
+#define AT_ONCE_MOST 16384u
+
 static void refuse(const struct bv_queue *q, const struct bv_chain *c,
 		   const char *call)
 {
@@ -46,12 +49,10 @@ static void borrow(struct bv_taken *t, const struct bv_coming *before)
 		t->held = bv_files_borrow(t->ring, (unsigned)t->fd);
 }
 
-static struct bv_taken *take_one(struct bv_submission *s, const struct bv_queue *q,
-				 unsigned i, struct bv_coming *coming)
+static struct bv_taken *take_blank(struct bv_submission *s,
+				   const struct bv_queue *q, unsigned i)
 {
-	struct bv_coming before = *coming;
 	struct bv_taken *t = bv_taken_get();
-	struct bv_sqe_view view;
 
 	if (!t)
 		return NULL;
@@ -59,14 +60,32 @@ static struct bv_taken *take_one(struct bv_submission *s, const struct bv_queue 
 	t->place = bv_queue_at(q, i);
 	t->original = t->sqe = *t->place;
 	t->index = i;
-	bv_sqe_look(q->ring, &t->sqe, coming, &view);
-	t->kind = view.kind;
-	t->disk = view.disk;
-	t->fd = view.fd;
-	t->registered = view.registered;
-	borrow(t, &before);
 	*s->last = t;
 	s->last = &t->next;
+	return t;
+}
+
+static void assume(struct bv_taken *t, const struct bv_sqe_view *view,
+		   const struct bv_coming *before)
+{
+	t->kind = view->kind;
+	t->disk = view->disk;
+	t->fd = view->fd;
+	t->registered = view->registered;
+	borrow(t, before);
+}
+
+static struct bv_taken *take_one(struct bv_submission *s, const struct bv_queue *q,
+				 unsigned i, struct bv_coming *coming)
+{
+	struct bv_coming before = *coming;
+	struct bv_taken *t = take_blank(s, q, i);
+	struct bv_sqe_view view;
+
+	if (!t)
+		return NULL;
+	bv_sqe_look(q->ring, &t->sqe, coming, &view);
+	assume(t, &view, &before);
 	return t;
 }
 
@@ -149,7 +168,7 @@ static bool fail_head(struct bv_submission *s, const struct bv_queue *q,
 		      const struct bv_chain *c, struct bv_taken *t, int result)
 {
 	if (t->sqe.flags & IOSQE_IO_HARDLINK) {
-		bv_dummy_failing(t->place, result);
+		bv_dummy_result(t->place, result);
 		t->left = true;
 		return true;
 	}
@@ -185,6 +204,50 @@ static bool take_head(struct bv_submission *s, const struct bv_queue *q,
 	if (!done)
 		give_back(s, before);
 	return done;
+}
+
+/* Through the page cache only, where the kernel does it before it returns. */
+static bool is_cached(struct bv_submission *s, int fd)
+{
+	if (s->asked != fd) {
+		s->asked = fd;
+		s->flags = raw_fcntl(fd, F_GETFL, 0);
+	}
+	return s->flags >= 0 && !(s->flags & O_DIRECT);
+}
+
+/* A read that need not wait is done as it is submitted, as the kernel does it,
+ * and the kernel is left with the result to complete. Not before those that
+ * were submitted before it. */
+static bool take_at_once(struct bv_submission *s, const struct bv_queue *q,
+			 const struct bv_chain *c)
+{
+	const struct io_uring_sqe *sqe = bv_queue_at(q, c->first);
+	const struct bv_coming nothing = { 0 };
+	struct bv_taken **before = s->last;
+	struct bv_taken *t;
+	struct bv_guard guard;
+	int64_t result;
+
+	if (s->behind || c->drains || q->ring->drained || c->end - c->first > 1 || c->head.kind != BV_SQE_READ || c->selects ||
+	    sqe->len > AT_ONCE_MOST || sqe->rw_flags || sqe->off == UINT64_MAX ||
+	    sqe->flags & (BV_LINKS | IOSQE_IO_DRAIN | IOSQE_ASYNC) ||
+	    !bv_ours_knows(BV_OP_BIND))
+		return false;
+	t = take_blank(s, q, c->first);
+	if (!t)
+		return false;
+	assume(t, &c->head, &nothing);
+	bv_guard_enter_quietly(&guard);
+	result = is_cached(s, bv_taken_fd(t)) ? bv_request_at_once(t) : -EAGAIN;
+	bv_guard_leave(&guard, 0);
+	if (result == -EAGAIN) {
+		give_back(s, before);
+		return false;
+	}
+	bv_dummy_result(t->place, (int)result);
+	t->left = true;
+	return true;
 }
 
 /* It is for one of ours that waits: that it is too late to be sure of it, is
@@ -233,9 +296,13 @@ static void decide(struct bv_submission *s, const struct bv_queue *q,
 			explain(q->ring);
 		q->ring->drained |= c->drains;
 		q->ring->foreign = true;
+		s->behind = true;
 		return;
 	}
 	call = bv_chain_obstacle(q, c);
+	if (!call && take_at_once(s, q, c))
+		return;
+	s->behind = true;
 	if (!call && !(bv_chain_stands_in(q, c) ? take_head(s, q, c)
 					  : take_chain(s, q, c)))
 		call = BV_URING " without memory";
@@ -257,6 +324,8 @@ bool bv_take(struct bv_submission *s, struct bv_uring *ring,
 	s->ring = ring;
 	s->head = q.head;
 	s->total = q.total;
+	s->asked = -1;
+	s->behind = false;
 	s->first = NULL;
 	s->last = &s->first;
 	for (unsigned i = 0; i < q.total;) {

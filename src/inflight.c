@@ -459,6 +459,51 @@ int bv_inflight_take(struct bv_disk *disk, const struct bv_claim *claim,
 	return result;
 }
 
+/* Is nothing in the way of what stands in slot own? */
+static bool is_clear(struct bv_state *state, const struct bv_claim *claim,
+		     unsigned own)
+{
+	uint64_t ticket = atomic_load(&state->slot[own].ticket);
+	unsigned words = atomic_load(&state->words_used);
+
+	for (unsigned word = 0; word < words; word++) {
+		uint64_t bits = atomic_load(&state->used[word]);
+
+		for (; bits; bits &= bits - 1) {
+			unsigned index = word * 64 +
+					 (unsigned)__builtin_ctzll(bits);
+			struct view view;
+
+			if (index != own && look(&state->slot[index], &view) &&
+			    conflicts(&view, claim) &&
+			    (view.phase == BV_PHASE_CHOOSING ||
+			     view.ticket < ticket))
+				return false;
+		}
+	}
+	return true;
+}
+
+int bv_inflight_try(struct bv_disk *disk, const struct bv_claim *claim,
+		    struct bv_hold *hold)
+{
+	struct bv_state *state = disk->state;
+	int index = claim_slot(state, claim->space);
+
+	*hold = (struct bv_hold){ .disk = disk, .slot = -1 };
+	if (index < 0)
+		return -EAGAIN;
+	publish(state, &state->slot[index], claim);
+	if (!is_clear(state, claim, (unsigned)index)) {
+		free_slot(state, index);
+		return -EAGAIN;
+	}
+	atomic_store(&state->slot[index].phase, BV_PHASE_HELD);
+	hold->slot = index;
+	hold->ticket = atomic_load(&state->slot[index].ticket);
+	return 0;
+}
+
 void bv_inflight_drop(struct bv_hold *hold)
 {
 	if (hold->slot < 0)

@@ -218,8 +218,19 @@ static ssize_t odd_return(struct bv_transfer *t, uint64_t offset, size_t n,
 	return result < 0 ? result : got;
 }
 
+/* The whole piece, if the target has it at hand. */
+static ssize_t read_at_once(struct bv_transfer *t, size_t n, uint64_t offset)
+{
+	struct iovec iov = { t->bytes, n };
+	ssize_t got = bv_target.preadv2(t->request->fd, &iov, 1,
+					(off64_t)offset, RWF_NOWAIT);
+
+	return got == (ssize_t)n ? got : -EAGAIN;
+}
+
 ssize_t bv_transfer_verify(struct bv_transfer *t, size_t n, uint64_t offset)
 {
+	bool at_once = t->request->at_once;
 	ssize_t got, expected, known;
 	bool ended;
 	int result;
@@ -227,7 +238,10 @@ ssize_t bv_transfer_verify(struct bv_transfer *t, size_t n, uint64_t offset)
 	do {
 		bv_inflight_disturbed(&t->range);
 		expected = (ssize_t)should_return(t->disk, offset, n);
-		got = bv_transfer_read(t, n, offset);
+		got = at_once ? read_at_once(t, n, offset) :
+				bv_transfer_read(t, n, offset);
+		if (at_once && got < 0)
+			return got;
 		if (got != expected && bv_transfer_is_astray(t))
 			return BV_ASTRAY;
 		ended = ends_early(t, n, offset, &got, expected);
@@ -261,12 +275,16 @@ static int take_range(struct bv_transfer *t)
 		.start = t->offset, .end = t->offset + t->total,
 		.offset = t->offset, .length = t->total,
 	};
+	bool at_once = t->request->at_once;
 	struct bv_extent e;
-	int result = bv_inflight_take(t->disk, &claim, &t->range);
+	int result = at_once ? bv_inflight_try(t->disk, &claim, &t->range) :
+			       bv_inflight_take(t->disk, &claim, &t->range);
 
 	if (result < 0 || !bv_unknown_any(t->disk) ||
 	    !bv_unknown_next(t->disk, claim.start, claim.end, &e))
 		return result;
+	if (at_once)
+		return -EAGAIN;
 	bv_inflight_drop(&t->range);
 	claim.exclusive = true;
 	return bv_inflight_take(t->disk, &claim, &t->range);
@@ -283,6 +301,8 @@ static ssize_t read_pieces(struct bv_transfer *t)
 		ssize_t got = bv_transfer_verify(t, n, offset);
 		size_t given;
 
+		if (got == -EAGAIN && t->request->at_once)
+			return got;
 		if (bv_memory_any(t->disk) && bv_transfer_is_astray(t))
 			got = BV_ASTRAY;
 		if (got < 0)
@@ -329,13 +349,15 @@ static ssize_t read_range(struct bv_transfer *t)
 	if ((int64_t)t->offset < 0 ||
 	    t->total > (uint64_t)INT64_MAX - t->offset)
 		return bv_transfer_read(t, t->total, t->offset);
-	if (take_range(t) < 0)
-		return bv_transfer_is_astray(t) ? BV_ASTRAY :
+	result = take_range(t);
+	if (result < 0)
+		return t->request->at_once ? result :
+		       bv_transfer_is_astray(t) ? BV_ASTRAY :
 		       bv_transfer_stuck(t->disk, t->request->call);
 	if (!bv_policy_fails_calls())
 		bv_transfer_begin_late(t, BV_OP_READ, finish_late);
 	result = read_pieces(t);
-	if (result != BV_ASTRAY)
+	if (result != BV_ASTRAY && (result != -EAGAIN || !t->request->at_once))
 		bv_history_add(t->disk, BV_OP_READ, t->offset, t->total, result);
 	if (t->late && !bv_transfer_end_late(t)) {
 		if (bv_transfer_is_astray(t))

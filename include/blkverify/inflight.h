@@ -70,6 +70,10 @@ struct bv_hold {
 int bv_inflight_take(struct bv_disk *disk, const struct bv_claim *claim,
 		     struct bv_hold *hold);
 
+/* The same without waiting: -EAGAIN when somebody has or wants the range. */
+int bv_inflight_try(struct bv_disk *disk, const struct bv_claim *claim,
+		    struct bv_hold *hold);
+
 void bv_inflight_drop(struct bv_hold *hold);
 
 /* The hold goes on in the name of thread tid of this process, which must live,

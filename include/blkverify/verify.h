@@ -47,6 +47,10 @@ struct bv_request {
 	                                when last asked; not with position */
 	int64_t offset;              /* bytes; unless position */
 	int flags;                   /* RWF_ of preadv2(2) */
+	bool at_once;                /* a read, without flags, that does not
+	                                wait, be it for the target or for other
+	                                operations: else -EAGAIN, and nothing
+	                                has come of it */
 
 	/* Writes n private bytes at the file position, and moves it, in place
 	 * of bv_target.pwrite; returns the count or a negative errno. For a

@@ -122,7 +122,7 @@ static void drained_after(void)
 	char *buf = buffer(65536, 1);
 
 	make(16, 0);
-	reads(fd, buf, 4096, 0);
+	writes(fd, buf, 4096, 0);
 	go(1);
 	link_next(nop(), IOSQE_IO_DRAIN);
 	go(1);

@@ -1045,6 +1045,65 @@ static int begin_group(void **state)
 	return arena == MAP_FAILED ? -1 : pair_limit(state);
 }
 
+/* ---- without waiting ---- */
+
+static int try_as(bool exclusive, uint64_t start, uint64_t end,
+		  struct bv_hold *hold)
+{
+	struct bv_claim claim = {
+		.space = BV_SPACE_BYTES, .exclusive = exclusive,
+		.op = exclusive ? BV_OP_WRITE : BV_OP_READ,
+		.start = start, .end = end, .offset = start,
+		.length = end - start,
+	};
+
+	return bv_inflight_try(pair.disk, &claim, hold);
+}
+
+/* Is it had, and given back? */
+static bool try_once(bool exclusive, uint64_t start, uint64_t end)
+{
+	struct bv_hold hold;
+	int result = try_as(exclusive, start, end, &hold);
+
+	bv_inflight_drop(&hold);
+	return result == 0;
+}
+
+/* 0..512 is written, 1024..1536 is read by another thread. */
+static void *try_beside(void *argument)
+{
+	int *wrong = argument;
+
+	*wrong += try_once(false, 511, 513);
+	*wrong += try_once(true, 1000, 1025);
+	*wrong += !try_once(false, 512, 2048);
+	*wrong += !try_once(true, 512, 1024);
+	return NULL;
+}
+
+static void test_trying_does_not_wait(void **state)
+{
+	struct bv_hold written = hold_write(0, 512);
+	struct bv_hold read = hold_read(1024, 1536);
+	struct bv_hold hold;
+	pthread_t thread;
+	int wrong = 0;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, try_beside, &wrong), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(wrong, 0);
+	assert_int_equal(in_phase(BV_PHASE_HELD), 2);
+	/* Not even for oneself. */
+	assert_int_equal(try_as(true, 0, 1, &hold), -EAGAIN);
+	bv_inflight_drop(&written);
+	bv_inflight_drop(&read);
+	assert_int_equal(try_as(true, 0, 4096, &hold), 0);
+	assert_int_equal(in_phase(BV_PHASE_HELD), 1);
+	bv_inflight_drop(&hold);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pair_begin, pair_end)
 
 int main(void)
@@ -1083,6 +1142,7 @@ int main(void)
 		TEST(test_left_by_a_jump),
 		TEST(test_extension_left_by_a_jump),
 		TEST(test_died_extending),
+		TEST(test_trying_does_not_wait),
 	};
 
 	return cmocka_run_group_tests_name("inflight", tests, begin_group, NULL);

@@ -931,6 +931,79 @@ static void test_mismatch_stops(void **state)
 	assert_int_equal(WTERMSIG(status), SIGABRT);
 }
 
+/* ---- reads that do not wait ---- */
+
+static ssize_t read_at_once(void *at, size_t n, int64_t offset)
+{
+	struct iovec iov = { at, n };
+	struct bv_request request = {
+		.call = "io_uring", .fd = pair.fd, .iov = &iov, .count = 1,
+		.offset = offset, .at_once = true,
+	};
+
+	return bv_read(pair.disk, &request);
+}
+
+static void test_at_once(void **state)
+{
+	struct iovec iov = { bytes, 1 };
+
+	(void)state;
+	pair_read_all();
+	if (preadv2(pair.fd, &iov, 1, 0, RWF_NOWAIT) < 0)
+		skip();
+	memset(bytes, 0, sizeof(bytes));
+	assert_int_equal(read_at_once(bytes, 5000, 100), 5000);
+	assert_true(pair_is_pattern(bytes, 5000, 100, 0));
+	assert_int_equal(pair_said("mismatch"), 0);
+	pair_spoil(pair.target, 200);
+	assert_int_equal(read_at_once(bytes, 5000, 100), 5000);
+	assert_int_equal(pair_said("io_uring"), 1);
+	assert_int_equal(pair_said("at offset 200"), 1);
+}
+
+static ssize_t half_cached(int fd, const struct iovec *iov, int count,
+			   off64_t offset, int flags)
+{
+	assert_int_equal(flags, RWF_NOWAIT);
+	return preadv2(fd, &(struct iovec){ iov->iov_base, iov->iov_len / 2 },
+		       count, offset, 0);
+}
+
+static ssize_t not_cached(int fd, const struct iovec *iov, int count,
+			  off64_t offset, int flags)
+{
+	(void)fd, (void)iov, (void)count, (void)offset;
+	assert_int_equal(flags, RWF_NOWAIT);
+	errno = EAGAIN;
+	return -1;
+}
+
+/* What is not whole, or not there, is left to somebody who can wait. */
+static void test_not_at_once(void **state)
+{
+	static const struct bv_claim claim = {
+		.space = BV_SPACE_BYTES, .exclusive = true, .op = BV_OP_WRITE,
+		.start = 0, .end = 512, .length = 512,
+	};
+	struct bv_hold hold;
+
+	(void)state;
+	pair_read_all();
+	assert_int_equal(read_at_once(bytes, 4096, PAIR_BYTES - 1), -EAGAIN);
+	bv_inflight_take(pair.disk, &claim, &hold);
+	assert_int_equal(read_at_once(bytes, 1024, 511), -EAGAIN);
+	bv_inflight_drop(&hold);
+	bv_unknown_add(pair.disk, 0, 512, false);
+	assert_int_equal(read_at_once(bytes, 1024, 511), -EAGAIN);
+	assert_true(pair_is_unknown(0, 512));
+	bv_target.preadv2 = half_cached;
+	assert_int_equal(read_at_once(bytes, 1024, 4096), -EAGAIN);
+	bv_target.preadv2 = not_cached;
+	assert_int_equal(read_at_once(bytes, 1024, 4096), -EAGAIN);
+	assert_int_equal(pair_said("mismatch"), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pair_begin, pair_end)
 
 int main(void)
@@ -982,6 +1055,8 @@ int main(void)
 		TEST(test_mismatch_exits),
 		TEST(test_mismatch_is_logged),
 		TEST(test_mismatch_stops),
+		TEST(test_at_once),
+		TEST(test_not_at_once),
 	};
 
 	return cmocka_run_group_tests_name("verify", tests, pair_limit, NULL);
