@@ -1,6 +1,5 @@
 /* ring_behind: the kernel's context behind a ring; see ring.h. */
 #include <errno.h>
-#include <pthread.h>
 
 #include <blkverify/own.h>
 #include <blkverify/thread.h>
@@ -72,21 +71,13 @@ void ring_forward_end(struct ring *ring)
 
 static int start_thread(struct ring *ring)
 {
-	pthread_attr_t attributes;
-	pthread_t thread;
 	int result;
 
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, 256u * 1024);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	atomic_store(&ring->forwarder, 1);
-	bv_thread.inside = true;
-	result = pthread_create(&thread, &attributes, forward, ring);
-	bv_thread.inside = false;
-	if (result)
+	result = bv_thread_make(forward, ring, NULL);
+	if (result < 0)
 		atomic_store(&ring->forwarder, 0);
-	pthread_attr_destroy(&attributes);
-	return -result;
+	return result;
 }
 
 int ring_forward(struct ring *ring)
@@ -96,7 +87,6 @@ int ring_forward(struct ring *ring)
 
 	if (atomic_load(&ring->forwarder))
 		return 0;
-	/* The thread is made with all signals blocked. */
 	mask = lock_take(&ring->harvesting);
 	if (ring->ended < 0)
 		result = ring_eventfd(0, &ring->ended);

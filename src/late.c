@@ -96,7 +96,7 @@ static void clear_arena(void)
 
 static int start_threads(unsigned threads)
 {
-	struct bv_pool_stack *stacks;
+	struct bv_thread_stack *stacks;
 
 	/* Unit tests start again and again. */
 	if (buffers)

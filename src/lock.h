@@ -2,17 +2,22 @@
  * of ours that no program knows.
  *
  * All signals are blocked meanwhile, or a handler could want what the code it
- * interrupted holds. */
+ * interrupted holds. Where they are in any case, nobody is asked. */
 #ifndef BV_LOCK_H
 #define BV_LOCK_H
 
 #include <stdatomic.h>
 
+#include <blkverify/thread.h>
+
 #include "raw.h"
+
+/* In no mask that the kernel gives out is SIGKILL. */
+#define LOCK_MASKED (~(raw_sigset)0)
 
 static inline raw_sigset lock_take(_Atomic uint32_t *lock)
 {
-	raw_sigset mask = raw_block_signals();
+	raw_sigset mask = bv_thread.masked ? LOCK_MASKED : raw_block_signals();
 
 	while (atomic_exchange_explicit(lock, 1, memory_order_acquire))
 		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
@@ -22,7 +27,8 @@ static inline raw_sigset lock_take(_Atomic uint32_t *lock)
 static inline void lock_give(_Atomic uint32_t *lock, raw_sigset mask)
 {
 	atomic_store_explicit(lock, 0, memory_order_release);
-	raw_sigmask(mask);
+	if (mask != LOCK_MASKED)
+		raw_sigmask(mask);
 }
 
 #endif

@@ -1,6 +1,5 @@
 /* pool: see include/blkverify/pool.h. */
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,8 +12,6 @@
 
 #define MOST 256
 
-#define STACK sizeof(struct bv_pool_stack)
-
 struct bv_pool bv_requests;
 
 /* The pool whose thread this is. */
@@ -26,7 +23,7 @@ void bv_pool_start(struct bv_pool *pool, unsigned threads)
 }
 
 void bv_pool_start_itself(struct bv_pool *pool, unsigned threads,
-			  struct bv_pool_stack *stacks)
+			  struct bv_thread_stack *stacks)
 {
 	bv_pool_start(pool, threads);
 	pool->stacks = stacks;
@@ -141,45 +138,24 @@ static void *work(void *argument)
 }
 
 /* On a stack that was given, while there is one: who takes the place of another
- * which pauses finds none. Nor is it enough for some libraries' TLS. */
-static int create(struct bv_pool *pool, pthread_attr_t *attributes)
-{
-	unsigned used = pool->stacks ? atomic_fetch_add(&pool->stacks_used, 1)
-				     : pool->most;
-	pthread_t thread;
-
-	if (used < pool->most &&
-	    pthread_attr_setstack(attributes, &pool->stacks[used], STACK) == 0 &&
-	    pthread_create(&thread, attributes, work, pool) == 0)
-		return 0;
-	pthread_attr_destroy(attributes);
-	pthread_attr_init(attributes);
-	pthread_attr_setstacksize(attributes, STACK);
-	pthread_attr_setdetachstate(attributes, PTHREAD_CREATE_DETACHED);
-	return pthread_create(&thread, attributes, work, pool);
-}
-
+ * which pauses finds none. */
 static int make_thread(struct bv_pool *pool)
 {
-	raw_sigset mask;
-	pthread_attr_t attributes;
+	struct bv_thread_stack *stack = NULL;
+	unsigned used;
 	int result;
 
 	if (atomic_fetch_add(&pool->threads, 1) >= pool->most) {
 		atomic_fetch_sub(&pool->threads, 1);
 		return 0;
 	}
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	mask = raw_block_signals();
-	bv_thread.inside = true;
-	result = create(pool, &attributes);
-	bv_thread.inside = false;
-	raw_sigmask(mask);
-	pthread_attr_destroy(&attributes);
-	if (result)
+	used = pool->stacks ? atomic_fetch_add(&pool->stacks_used, 1) : 0;
+	if (pool->stacks && used < pool->most)
+		stack = &pool->stacks[used];
+	result = bv_thread_make(work, pool, stack);
+	if (result < 0)
 		atomic_fetch_sub(&pool->threads, 1);
-	return -result;
+	return result;
 }
 
 static bool is_short_of_threads(struct bv_pool *pool)
@@ -190,7 +166,7 @@ static bool is_short_of_threads(struct bv_pool *pool)
 	       atomic_load(&pool->idle) == 0 && threads < pool->most;
 }
 
-int bv_pool_submit(struct bv_pool *pool, struct bv_job *job)
+static int hand_over(struct bv_pool *pool, struct bv_job *job)
 {
 	int result = 0;
 
@@ -208,6 +184,27 @@ int bv_pool_submit(struct bv_pool *pool, struct bv_job *job)
 	if (atomic_load(&pool->idle) > 0)
 		raw_futex_wake(&pool->submitted, 1);
 	return 0;
+}
+
+int bv_pool_submit(struct bv_pool *pool, struct bv_job *job)
+{
+	int result;
+
+	atomic_fetch_add(&pool->begun, 1);
+	result = hand_over(pool, job);
+	if (result < 0)
+		note_finished(pool);
+	return result;
+}
+
+void bv_pool_enter(struct bv_pool *pool)
+{
+	atomic_fetch_add(&pool->begun, 1);
+}
+
+void bv_pool_leave(struct bv_pool *pool)
+{
+	note_finished(pool);
 }
 
 /* Who drains counts a job that pauses as finished, and as one more when it
@@ -230,24 +227,24 @@ bool bv_pool_pause(void)
 
 void bv_pool_resume(void)
 {
-	atomic_fetch_add(&works->submitted, 1);
+	atomic_fetch_add(&works->begun, 1);
 	atomic_fetch_add(&works->threads, 1);
 }
 
 void bv_pool_drain(struct bv_pool *pool)
 {
 	static const struct timespec tick = { 0, 100 * 1000 * 1000 };
-	uint32_t goal = atomic_load(&pool->submitted);
+	uint32_t goal = atomic_load(&pool->begun);
 	/* A job that found a wrong byte, and sent the signal whose handler now
 	 * ends the process, is as good as over. */
-	uint32_t mine = works == pool;
+	uint32_t mine = works && (works == pool || works->behalf == pool);
 	int ticks = 0;
 
 	atomic_fetch_add(&pool->draining, 1);
 	for (;;) {
 		uint32_t now = atomic_load(&pool->finished) + mine;
 
-		if (now == atomic_load(&pool->submitted))
+		if (now == atomic_load(&pool->begun))
 			break;
 		/* As many have ended as there were, but later ones may be
 		 * among them: the rest gets a while, since threads that go on
@@ -268,5 +265,5 @@ void bv_pool_forked(struct bv_pool *pool)
 	atomic_store(&pool->stacks_used, 0);
 	atomic_store(&pool->idle, 0);
 	atomic_store(&pool->draining, 0);
-	atomic_store(&pool->finished, atomic_load(&pool->submitted));
+	atomic_store(&pool->finished, atomic_load(&pool->begun));
 }

@@ -1,4 +1,5 @@
 /* thread: see include/blkverify/thread.h. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -18,6 +19,41 @@ int bv_thread_tid(void)
 	if (bv_thread.tid == 0)
 		bv_thread.tid = raw_gettid();
 	return bv_thread.tid;
+}
+
+/* Room that was given is not enough for some libraries' TLS. */
+static int create(pthread_attr_t *attributes, void *(*run)(void *argument),
+		  void *argument, struct bv_thread_stack *stack)
+{
+	pthread_t thread;
+
+	if (stack &&
+	    pthread_attr_setstack(attributes, stack, sizeof(*stack)) == 0 &&
+	    pthread_create(&thread, attributes, run, argument) == 0)
+		return 0;
+	pthread_attr_destroy(attributes);
+	pthread_attr_init(attributes);
+	pthread_attr_setstacksize(attributes, sizeof(*stack));
+	pthread_attr_setdetachstate(attributes, PTHREAD_CREATE_DETACHED);
+	return pthread_create(&thread, attributes, run, argument);
+}
+
+int bv_thread_make(void *(*run)(void *argument), void *argument,
+		   struct bv_thread_stack *stack)
+{
+	pthread_attr_t attributes;
+	raw_sigset mask;
+	int result;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	mask = raw_block_signals();
+	bv_thread.inside = true;
+	result = create(&attributes, run, argument, stack);
+	bv_thread.inside = false;
+	raw_sigmask(mask);
+	pthread_attr_destroy(&attributes);
+	return -result;
 }
 
 #define OWN_THREADS 512
@@ -42,13 +78,13 @@ static bool replace(int former, int now)
 void bv_thread_begins(void)
 {
 	raw_unblock_signal(SIGSETXID);
-	bv_thread.own = true;
+	bv_thread.own = bv_thread.masked = true;
 	replace(0, bv_thread_tid());
 }
 
 void bv_thread_ends(void)
 {
-	bv_thread.own = false;
+	bv_thread.own = bv_thread.masked = false;
 	replace(bv_thread_tid(), 0);
 }
 
@@ -72,7 +108,7 @@ unsigned bv_thread_owns(void)
 void bv_thread_forked(void)
 {
 	bv_thread.tid = 0;
-	bv_thread.own = false;
+	bv_thread.own = bv_thread.masked = false;
 	bv_pid = raw_getpid();
 	for (size_t i = 0; i < OWN_THREADS; i++)
 		atomic_store(&own[i], 0);

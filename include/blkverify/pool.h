@@ -19,15 +19,13 @@ struct bv_job {
 	void (*run)(struct bv_job *job);  /* may free or reuse the job */
 };
 
-/* The fields are pool.c's. Statically allocated: zero is an idle one. */
-/* initial-exec TLS of all libraries comes out of it, too. */
-struct bv_pool_stack {
-	_Alignas(4096) unsigned char bytes[256 * 1024];
-};
+struct bv_thread_stack;
 
+/* The fields are pool.c's. Statically allocated: zero is an idle one. */
 struct bv_pool {
 	unsigned most;
-	struct bv_pool_stack *stacks;  /* most of them; NULL: libc's */
+	struct bv_pool *behalf;      /* whose work it does, entered there */
+	struct bv_thread_stack *stacks;  /* most of them; NULL: libc's */
 	atomic_uint stacks_used;
 
 	/* Submitted, last first: pushed without a lock, so that a signal
@@ -39,6 +37,7 @@ struct bv_pool {
 	_Atomic uint32_t taking;
 
 	_Atomic uint32_t submitted;  /* futex of idle threads */
+	_Atomic uint32_t begun;      /* jobs that who drains waits for */
 	_Atomic uint32_t finished;   /* futex of those who drain */
 	_Atomic uint32_t draining;
 	atomic_bool over;            /* its threads are ending */
@@ -55,7 +54,7 @@ void bv_pool_start(struct bv_pool *pool, unsigned threads);
  * given: whoever submits the first job makes that one, and nothing after it, and
  * no thread appears where the program has found its address space to be free. */
 void bv_pool_start_itself(struct bv_pool *pool, unsigned threads,
-			  struct bv_pool_stack *stacks);
+			  struct bv_thread_stack *stacks);
 
 /* Are its threads ending, since the program has none left? What runs now, on
  * the last of them, are handlers of exit. */
@@ -65,6 +64,11 @@ bool bv_pool_over(const struct bv_pool *pool);
  * and none can be made: then the job is still the caller's. Lock-free but
  * for the making of threads. */
 int bv_pool_submit(struct bv_pool *pool, struct bv_job *job);
+
+/* Work that threads of the pool do not carry out, but who drains waits for,
+ * begins, and ends. */
+void bv_pool_enter(struct bv_pool *pool);
+void bv_pool_leave(struct bv_pool *pool);
 
 /* The job that calls this is about to wait for something that may never come,
  * or that other jobs bring about. Until it calls bv_pool_resume its thread is

@@ -21,6 +21,7 @@ struct bv_thread {
 	uint64_t asked;              /* and since when: nanoseconds since 1970;
 	                                0: in its own */
 	bool own;                    /* it is one of ours */
+	bool masked;                 /* no signal can come in between now */
 	bool inside;                 /* in a call of the engine's own that may
 	                                come back through a wrapper */
 	uintptr_t aside;             /* lowest address of a stack beside the
@@ -45,6 +46,17 @@ int bv_thread_tid(void);
  * was left by a longjmp, and clears up after it. */
 void bv_thread_enter(void);
 void bv_thread_leave(void);
+
+/* initial-exec TLS of all libraries comes out of it, too. */
+struct bv_thread_stack {
+	_Alignas(4096) unsigned char bytes[256 * 1024];
+};
+
+/* A thread of the shim's own, with all signals blocked, that nobody waits for; on
+ * the stack that is given, or on one of libc's. Returns 0 or a negative errno.
+ * It is to call bv_thread_begins. */
+int bv_thread_make(void *(*run)(void *argument), void *argument,
+		   struct bv_thread_stack *stack);
 
 /* The calling thread begins, or ends, to be one of the shim's own: it runs no
  * code of the program's, and of all signals takes that of libc's setuid alone.
