@@ -191,11 +191,24 @@ ssize_t bv_transfer_end(struct bv_transfer *t, ssize_t result)
 	return result;
 }
 
+/* Only once: what is tried again is asked for again. */
+static bool is_answered(struct bv_transfer *t)
+{
+	bool answered = t->answered;
+
+	t->answered = false;
+	return answered;
+}
+
 ssize_t bv_transfer_read(struct bv_transfer *t, size_t n, uint64_t offset)
 {
 	const struct bv_request *request = t->request;
 	struct iovec iov = { t->bytes, n };
-	ssize_t got = request->flags ?
+	ssize_t got;
+
+	if (is_answered(t))
+		return t->answer;
+	got = request->flags ?
 		bv_target.preadv2(request->fd, &iov, 1, (off64_t)offset,
 				  request->flags) :
 		bv_target.pread(request->fd, t->bytes, n, (off64_t)offset);
@@ -209,6 +222,8 @@ ssize_t bv_transfer_write(struct bv_transfer *t, size_t n, uint64_t offset)
 	struct iovec iov = { t->bytes, n };
 	ssize_t put;
 
+	if (is_answered(t))
+		return t->answer;
 	if (request->put)
 		return request->put(request, t->bytes, n);
 	put = request->flags ?

@@ -31,6 +31,9 @@ struct bv_transfer {
 	                                what the target has */
 	struct bv_hold position;     /* held when the position is used */
 	struct bv_hold range;
+	bool answered;               /* the target's own call was made already,
+	                                and came to answer */
+	ssize_t answer;
 	struct bv_late *late;        /* where the shadow's part is left to the
 	                                pool, or is carried out by it */
 };
@@ -66,6 +69,23 @@ ssize_t bv_transfer_verify(struct bv_transfer *t, size_t n, uint64_t offset);
 /* One piece of t->bytes, at most BV_PIECE bytes, to target and shadow, in a
  * range that is held exclusively. Likewise; src/write.c. */
 ssize_t bv_transfer_put(struct bv_transfer *t, size_t n, uint64_t offset);
+
+/* ---- transfers of one piece whose target's part is in flight (queue.c) ---- */
+
+/* Takes the range, if that needs no waiting and nothing in it is to be learnt,
+ * or lengthened. Returns 0 or -EAGAIN. */
+int bv_transfer_try_read(struct bv_transfer *t);
+int bv_transfer_try_write(struct bv_transfer *t);
+
+/* All of t->bytes came from the target, or went there. Does the rest, if
+ * nothing is wrong and nobody is to be waited for but the shadow. False:
+ * nothing was done. */
+bool bv_transfer_pass_read(struct bv_transfer *t, ssize_t *result);
+bool bv_transfer_pass_write(struct bv_transfer *t);
+
+/* The rest, whatever it is. */
+ssize_t bv_transfer_finish_read(struct bv_transfer *t);
+ssize_t bv_transfer_finish_write(struct bv_transfer *t);
 
 /* May the shadow's part be left to the pool? Then t->late is there to be
  * filled. t has its range. */

@@ -341,6 +341,14 @@ static void finish_late(struct bv_late *late, struct bv_buffer *buffer)
 		bv_late_wrong();
 }
 
+static void account(const struct bv_transfer *t, ssize_t result)
+{
+	if (result >= 0)
+		bv_transfer_done(t->disk, false, (size_t)result);
+	if (result != BV_ASTRAY && (result != -EAGAIN || !t->request->at_once))
+		bv_history_add(t->disk, BV_OP_READ, t->offset, t->total, result);
+}
+
 static ssize_t read_range(struct bv_transfer *t)
 {
 	ssize_t result;
@@ -357,16 +365,13 @@ static ssize_t read_range(struct bv_transfer *t)
 	if (!bv_policy_fails_calls())
 		bv_transfer_begin_late(t, BV_OP_READ, finish_late);
 	result = read_pieces(t);
-	if (result != BV_ASTRAY && (result != -EAGAIN || !t->request->at_once))
-		bv_history_add(t->disk, BV_OP_READ, t->offset, t->total, result);
 	if (t->late && !bv_transfer_end_late(t)) {
 		if (bv_transfer_is_astray(t))
 			result = BV_ASTRAY;
 		else if (result > 0)
 			bv_policy_count_unverified(t->disk);
 	}
-	if (result >= 0)
-		bv_transfer_done(t->disk, false, (size_t)result);
+	account(t, result);
 	return result;
 }
 
@@ -391,4 +396,43 @@ ssize_t bv_read(struct bv_disk *disk, const struct bv_request *request)
 		disk = bv_fd_learn(request->fd);
 	}
 	return bv_transfer_pass(request, false);
+}
+
+/* ---- where the target's part is in flight ---- */
+
+int bv_transfer_try_read(struct bv_transfer *t)
+{
+	const struct bv_claim claim = {
+		.space = BV_SPACE_BYTES, .op = BV_OP_READ,
+		.start = t->offset, .end = t->offset + t->total,
+		.offset = t->offset, .length = t->total,
+	};
+
+	return bv_unknown_any(t->disk) ?
+		       -EAGAIN : bv_inflight_try(t->disk, &claim, &t->range);
+}
+
+bool bv_transfer_pass_read(struct bv_transfer *t, ssize_t *result)
+{
+	struct bv_disk *disk = t->disk;
+	unsigned char *should = t->buffer->shadow;
+	size_t n = t->total, given;
+
+	if (bv_unknown_any(disk) || bv_memory_any(disk) ||
+	    should_return(disk, t->offset, n) != n ||
+	    bv_shadow_read(disk, should, n, t->offset) < 0 ||
+	    bv_compare_first(t->bytes, should, n) != n)
+		return false;
+	given = bv_user_scatter(&t->cursor, t->bytes, n);
+	*result = given ? (ssize_t)given : -EFAULT;
+	account(t, *result);
+	return true;
+}
+
+ssize_t bv_transfer_finish_read(struct bv_transfer *t)
+{
+	ssize_t result = read_pieces(t);
+
+	account(t, result);
+	return result;
 }

@@ -211,6 +211,15 @@ static bool may_be_late(const struct bv_transfer *t)
 	       t->offset + t->total <= atomic_load(&t->disk->state->size);
 }
 
+static void account(struct bv_transfer *t, ssize_t result)
+{
+	if (result >= 0 && t->disk->shadow_writable)
+		bv_transfer_done(t->disk, true, (size_t)result);
+	t->doubtful |= result < 0 ? bv_policy_is_io_failure((int)-result) :
+				    (size_t)result < t->total;
+	bv_history_add(t->disk, BV_OP_WRITE, t->offset, t->total, result);
+}
+
 static ssize_t write_range(struct bv_transfer *t)
 {
 	bool append = appends(t->disk, t->request);
@@ -231,11 +240,7 @@ static ssize_t write_range(struct bv_transfer *t)
 	if (may_be_late(t))
 		bv_transfer_begin_late(t, BV_OP_WRITE, finish_late);
 	result = write_pieces(t);
-	if (result >= 0 && t->disk->shadow_writable)
-		bv_transfer_done(t->disk, true, (size_t)result);
-	t->doubtful |= result < 0 ? bv_policy_is_io_failure((int)-result) :
-				    (size_t)result < t->total;
-	bv_history_add(t->disk, BV_OP_WRITE, t->offset, t->total, result);
+	account(t, result);
 	done = t->late ? t->late->done : 0;
 	if (t->late && !bv_transfer_end_late(t) && done > 0)
 		leave_unknown(t->disk, t->offset, t->offset + done);
@@ -254,4 +259,49 @@ ssize_t bv_write(struct bv_disk *disk, const struct bv_request *request)
 		bv_memory_refresh(disk, request->call, request->fd, t.offset,
 				  t.offset + t.total, false);
 	return result;
+}
+
+/* ---- where the target's part is in flight ---- */
+
+int bv_transfer_try_write(struct bv_transfer *t)
+{
+	struct bv_disk *disk = t->disk;
+	const struct bv_claim claim = {
+		.space = BV_SPACE_BYTES, .exclusive = true, .op = BV_OP_WRITE,
+		.start = t->offset, .end = t->offset + t->total,
+		.offset = t->offset, .length = t->total,
+	};
+
+	if (!disk->shadow_writable || appends(disk, t->request))
+		return -EAGAIN;
+	if (bv_inflight_try(disk, &claim, &t->range) < 0)
+		return -EAGAIN;
+	/* How long the file is holds only now. */
+	if (claim.end <= atomic_load(&disk->state->size))
+		return 0;
+	bv_inflight_drop(&t->range);
+	return -EAGAIN;
+}
+
+bool bv_transfer_pass_write(struct bv_transfer *t)
+{
+	struct bv_disk *disk = t->disk;
+
+	if (bv_memory_any(disk) || bv_fd_learn(t->request->fd) != disk ||
+	    bv_shadow_write(disk, t->bytes, t->total, t->offset) < 0)
+		return false;
+	bv_unknown_remove(disk, t->offset, t->offset + t->total);
+	account(t, (ssize_t)t->total);
+	return true;
+}
+
+/* Its memory may have mappings that have to follow; see bv_write. */
+ssize_t bv_transfer_finish_write(struct bv_transfer *t)
+{
+	ssize_t put = bv_transfer_put(t, t->total, t->offset);
+
+	if (put > 0)
+		bv_memory_wrote(t->disk, t->bytes, (size_t)put, t->offset);
+	account(t, put);
+	return put;
 }
