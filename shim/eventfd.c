@@ -74,6 +74,20 @@ int bv_eventfd_get(int fd)
 	return result;
 }
 
+int bv_eventfd_again(int fd)
+{
+	raw_sigset mask = lock_take(&lock);
+	int result = -1;
+
+	for (int i = 0; i < MOST && result < 0; i++)
+		if (is_same(&held[i], fd)) {
+			held[i].references++;
+			result = i;
+		}
+	lock_give(&lock, mask);
+	return result;
+}
+
 /* A write would wait for room where the kernel leaves a full one as it is. */
 static bool has_room(int fd)
 {

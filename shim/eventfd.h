@@ -13,6 +13,9 @@
  * a negative errno: -EAGAIN when there are too many at once. */
 int bv_eventfd_get(int fd);
 
+/* The same where a request in flight has it already: then it is one. Else -1. */
+int bv_eventfd_again(int fd);
+
 /* Counts it up by one. */
 void bv_eventfd_signal(int index);
 

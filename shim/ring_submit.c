@@ -11,6 +11,7 @@
 
 #include <blkverify/disk.h>
 #include <blkverify/fdmap.h>
+#include <blkverify/queue.h>
 #include <blkverify/thread.h>
 #include <blkverify/usermem.h>
 #include <blkverify/verify.h>
@@ -27,6 +28,13 @@
 
 /* Past it an address may not be the program's (47 bits, less a page). */
 #define ADDRESS_END 0x7ffffffff000u
+
+/* One io_submit. */
+struct call {
+	raw_sigset mask;             /* the caller's */
+	struct bv_disk *disk;        /* the target of the request looked at */
+	struct bv_batch batch;
+};
 
 static bool is_vectored(const struct iocb *cb)
 {
@@ -180,17 +188,24 @@ static int64_t flush(struct bv_disk *disk, const struct iocb *cb)
 	return result < 0 ? -errno : 0;
 }
 
-static int64_t carry_out(const struct order *order)
+static struct bv_request request_of(const struct order *order)
 {
 	const struct iocb *cb = &order->cb;
-	struct bv_disk *disk = bv_fd_disk((int)cb->aio_fildes);
-	struct bv_request request = {
+
+	return (struct bv_request){
 		.call = CALL, .fd = (int)cb->aio_fildes,
 		.iov = order->iov, .count = order->count,
 		.offset = cb->aio_offset,
 		/* Nobody polls for it: the kernel drops that flag, too. */
 		.flags = (int)(cb->aio_rw_flags & ~(unsigned)RWF_HIPRI),
 	};
+}
+
+static int64_t carry_out(const struct order *order)
+{
+	const struct iocb *cb = &order->cb;
+	struct bv_disk *disk = bv_fd_disk((int)cb->aio_fildes);
+	struct bv_request request = request_of(order);
 
 	/* Closed behind our back: whose the number is now, nobody knows. */
 	if (!disk)
@@ -207,6 +222,11 @@ static void run(struct bv_job *job)
 	ring_post(order, carry_out(order), 0);
 }
 
+static void queued_done(struct bv_job *job, ssize_t result)
+{
+	ring_post((struct order *)(void *)job, result, 0);
+}
+
 /* Through the page cache the kernel does it before io_submit returns, in the
  * order of the requests, and programs come to rely on that; so with what is
  * appended. Else at its leisure, and flushes always. */
@@ -217,17 +237,32 @@ static bool is_at_once(const struct iocb *cb, int flags)
 		cb->aio_rw_flags & (RWF_APPEND | RWF_NOWAIT));
 }
 
-static void begin(struct order *order, int flags)
+/* Returns false when somebody has to wait for it. */
+static bool queue(struct order *order, struct call *call)
 {
+	const struct bv_request request = request_of(order);
+
+	return is_transfer(&order->cb) &&
+	       bv_queue_add(&call->batch, call->disk, &request,
+			    !is_read(&order->cb), &order->job, queued_done);
+}
+
+static void begin(struct order *order, int flags, struct call *call)
+{
+	bool at_once = is_at_once(&order->cb, flags);
+
 	order->job.run = run;
 	atomic_store(&order->phase, ORDER_POOL);
-	if (!is_at_once(&order->cb, flags) && bv_pool_submit(&bv_requests, &order->job) == 0)
+	if (!at_once && (queue(order, call) ||
+			 bv_pool_submit(&bv_requests, &order->job) == 0))
 		return;
 	atomic_store(&order->phase, ORDER_HERE);
+	/* It may have to wait for one of those. */
+	bv_queue_submit(&call->batch);
 	run(&order->job);
 }
 
-static int submit_ours(struct order *order, int flags)
+static int submit_ours(struct order *order, int flags, struct call *call)
 {
 	int result;
 
@@ -238,26 +273,31 @@ static int submit_ours(struct order *order, int flags)
 	else
 		result = -EINVAL;
 	if (result == 0)
-		begin(order, flags);
+		begin(order, flags, call);
 	return result;
 }
 
 /* To the context behind. It may take long (a pipe), and is interrupted by
  * signals as without us. */
-static int submit_theirs(struct order *order, raw_sigset mask)
+static int submit_theirs(struct order *order, struct call *call)
 {
 	struct ring *ring = order->ring;
 	int result = ring_forward(ring);
 	raw_sigset all;
+
+	/* A handler may want what is not handed over yet. */
+	bv_queue_submit(&call->batch);
 
 	if (result < 0)
 		return -EAGAIN;
 	order->cb.aio_flags |= IOCB_FLAG_RESFD;
 	order->cb.aio_resfd = (uint32_t)ring->ended;
 	atomic_store(&order->phase, ORDER_KERNEL);
-	all = raw_sigmask(mask);
+	bv_thread.masked = false;
+	all = raw_sigmask(call->mask);
 	result = (int)kernel_submit(ring, &order->cb);
 	raw_sigmask(all);
+	bv_thread.masked = true;
 	if (result < 0)
 		return result;
 	/* What the kernel does before it returns is seen when we do. */
@@ -281,9 +321,13 @@ static int find_eventfd(struct order *order)
 {
 	int result = 0;
 
-	if (order->cb.aio_flags & (IOCB_FLAG_RESFD | IOCB_FLAG_IOPRIO))
+	if (order->cb.aio_flags & IOCB_FLAG_RESFD)
+		order->eventfd = bv_eventfd_again((int)order->cb.aio_resfd);
+	if (order->cb.aio_flags & IOCB_FLAG_IOPRIO ||
+	    (order->cb.aio_flags & IOCB_FLAG_RESFD && order->eventfd < 0))
 		result = ask_flags(order);
-	if (result < 0 || !(order->cb.aio_flags & IOCB_FLAG_RESFD))
+	if (result < 0 || !(order->cb.aio_flags & IOCB_FLAG_RESFD) ||
+	    order->eventfd >= 0)
 		return result;
 	result = bv_eventfd_get((int)order->cb.aio_resfd);
 	if (result < 0)
@@ -292,7 +336,7 @@ static int find_eventfd(struct order *order)
 	return 0;
 }
 
-static int submit(struct order *order, raw_sigset mask)
+static int submit(struct order *order, struct call *call)
 {
 	int fd = (int)order->cb.aio_fildes;
 	int flags = raw_fcntl(fd, F_GETFL, 0), result;
@@ -305,11 +349,13 @@ static int submit(struct order *order, raw_sigset mask)
 	if (result < 0)
 		return result;
 	/* Polling moves no bytes. */
-	return bv_fd_disk(fd) && order->cb.aio_lio_opcode != IOCB_CMD_POLL ?
-		       submit_ours(order, flags) : submit_theirs(order, mask);
+	call->disk = bv_fd_disk(fd);
+	return call->disk && order->cb.aio_lio_opcode != IOCB_CMD_POLL ?
+		       submit_ours(order, flags, call) :
+		       submit_theirs(order, call);
 }
 
-static int submit_one(struct ring *ring, uint64_t theirs, raw_sigset mask)
+static int submit_one(struct ring *ring, uint64_t theirs, struct call *call)
 {
 	struct order *order;
 	struct iocb cb;
@@ -325,14 +371,14 @@ static int submit_one(struct ring *ring, uint64_t theirs, raw_sigset mask)
 		return -EAGAIN;
 	order->cb = cb;
 	order->theirs = theirs;
-	result = submit(order, mask);
+	result = submit(order, call);
 	if (result < 0)
 		ring_reject(order);
 	return result;
 }
 
 static long submit_all(struct ring *ring, long count, struct iocb **list,
-		       raw_sigset mask)
+		       struct call *call)
 {
 	long done = 0;
 	int result = 0;
@@ -342,13 +388,18 @@ static long submit_all(struct ring *ring, long count, struct iocb **list,
 	if (count > ring->nr)
 		count = ring->nr;
 	while (done < count && result == 0) {
-		uint64_t theirs;
+		uint64_t theirs[16];
+		long some = count - done < 16 ? count - done : 16;
+		long had = (long)(bv_user_copy_in(theirs, list + done,
+						  (size_t)some * 8) / 8);
 
-		result = bv_user_copy_in(&theirs, list + done, sizeof(theirs)) <
-			 sizeof(theirs) ? -EFAULT :
-			 submit_one(ring, theirs, mask);
-		if (result == 0)
-			done++;
+		for (long i = 0; i < had && result == 0; i++) {
+			result = submit_one(ring, theirs[i], call);
+			if (result == 0)
+				done++;
+		}
+		if (had < some && result == 0)
+			result = -EFAULT;
 	}
 	return done ? done : result;
 }
@@ -356,7 +407,7 @@ static long submit_all(struct ring *ring, long count, struct iocb **list,
 long bv_ring_submit(void *context, long count, struct iocb **list)
 {
 	struct ring *ring = ring_enter(context);
-	raw_sigset mask;
+	struct call call = { .batch = { .count = 0 } };
 	int cancel, unused;
 	long result;
 
@@ -365,9 +416,12 @@ long bv_ring_submit(void *context, long count, struct iocb **list)
 	/* No signal handler and no cancellation in the middle, as in the
 	 * kernel: it would leave a request that nobody ends. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	mask = raw_block_signals();
-	result = submit_all(ring, count, list, mask);
-	raw_sigmask(mask);
+	call.mask = raw_block_signals();
+	bv_thread.masked = true;
+	result = submit_all(ring, count, list, &call);
+	bv_queue_submit(&call.batch);
+	bv_thread.masked = false;
+	raw_sigmask(call.mask);
 	ring_leave(ring);
 	pthread_setcancelstate(cancel, &unused);
 	return result;

@@ -19,6 +19,7 @@
 #include <blkverify/memory.h>
 #include <blkverify/policy.h>
 #include <blkverify/pool.h>
+#include <blkverify/queue.h>
 #include <blkverify/thread.h>
 #include <blkverify/verify.h>
 
@@ -205,6 +206,9 @@ static void start_engine(void)
 		.preadv2 = real_preadv64v2, .pwritev2 = real_pwritev64v2,
 		.lseek = real_lseek64,
 	};
+	if (bv_stacked_is_libc((void *)real_pread64) &&
+	    bv_stacked_is_libc((void *)real_pwrite64))
+		bv_queue_start();
 	guard_stacked();
 	start_log();
 	if (bv_environment_start(environment, directory, &why) < 0)

@@ -8,6 +8,7 @@
 #include <blkverify/memory.h>
 #include <blkverify/policy.h>
 #include <blkverify/pool.h>
+#include <blkverify/queue.h>
 #include <blkverify/thread.h>
 
 #include "../src/raw.h"
@@ -45,6 +46,7 @@ void bv_child_begun(void)
 	bv_policy_forked();
 	bv_alias_forked();
 	bv_pool_forked(&bv_requests);
+	bv_queue_forked();
 	bv_late_forked();
 	bv_environment_forked();
 	bv_ring_forked();
