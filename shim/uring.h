@@ -42,6 +42,7 @@
 
 #include <blkverify/disk.h>
 #include <blkverify/pool.h>
+#include <blkverify/queue.h>
 
 #include "../src/raw.h"
 #include "uring_sqe.h"
@@ -307,10 +308,14 @@ void bv_copy_out(struct bv_taken *taken);
 /* Hands a chain to the pool. */
 void bv_chain_start(struct bv_taken *head);
 
+/* A chain of one request came to that: says so, and ends it. */
+void bv_chain_end_with(struct bv_taken *head, int64_t result);
+
 /* Those below carry out one request, and return its result; where it is not a
  * failure and yet breaks a chain, they set failed. */
 int64_t bv_request_run(struct bv_taken *taken);      /* uring_request.c */
 int64_t bv_request_at_once(struct bv_taken *taken);  /* or -EAGAIN */
+bool bv_request_queue(struct bv_taken *taken, struct bv_batch *batch);
 int64_t bv_splice_run(struct bv_taken *taken);       /* uring_splice.c */
 int64_t bv_stranger_run(struct bv_taken *taken);     /* uring_stranger.c */
 int64_t bv_table_open(struct bv_taken *taken);       /* uring_table.c */
@@ -414,6 +419,9 @@ struct bv_submission {
  * something to launch after the kernel took the rest. */
 bool bv_take(struct bv_submission *s, struct bv_uring *ring,
 	     const struct io_uring *own, unsigned most);
+
+/* The flags of an open file (F_GETFL), asked once; 0: it is none. */
+int bv_submission_flags(struct bv_submission *s, int fd);
 
 /* ---- uring_launch.c ---- */
 

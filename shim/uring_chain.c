@@ -71,7 +71,10 @@ void bv_chain_survey(const struct bv_queue *q, struct bv_chain *c)
 
 		if (!sqe)
 			continue;
-		bv_sqe_look(q->ring, sqe, &coming, &view);
+		if (i == c->first)
+			c->sqe = *sqe;
+		bv_sqe_look(q->ring, i == c->first ? &c->sqe : sqe, &coming,
+			    &view);
 		if (i == c->first)
 			c->head = view;
 		c->drains |= sqe->flags & IOSQE_IO_DRAIN;

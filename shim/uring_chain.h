@@ -19,7 +19,8 @@ struct io_uring_sqe *bv_queue_at(const struct bv_queue *q, unsigned i);
 /* A chain, as it concerns us. */
 struct bv_chain {
 	unsigned first, end;
-	struct bv_sqe_view head;     /* of its first request */
+	struct io_uring_sqe sqe;     /* its first request, as it was then */
+	struct bv_sqe_view head;     /* of that */
 	unsigned targets;            /* requests on them */
 	bool rooted;                 /* others are for this ring alone */
 	bool waits;                  /* it may, for what never comes */

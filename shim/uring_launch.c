@@ -1,6 +1,9 @@
 /* uring_launch: what was taken over is begun; see uring.h. */
 #include <errno.h>
 
+#include <blkverify/queue.h>
+#include <blkverify/thread.h>
+
 #include "uring.h"
 
 void bv_put_back(struct bv_taken *t)
@@ -10,20 +13,36 @@ void bv_put_back(struct bv_taken *t)
 	bv_taken_put(t);
 }
 
-static void start(struct bv_uring *ring, struct bv_taken *head, bool drains)
+/* One that nobody has to wait for, if it is with O_DIRECT. */
+static bool queue(struct bv_submission *s, struct bv_batch *batch,
+		  struct bv_taken *t)
 {
+	return !t->next && !t->over && t->disk &&
+	       (t->kind == BV_SQE_READ || t->kind == BV_SQE_WRITE) &&
+	       !(t->sqe.flags & BV_LINKS) && (!t->registered || t->held) &&
+	       bv_submission_flags(s, bv_taken_fd(t)) & O_DIRECT &&
+	       bv_request_queue(t, batch);
+}
+
+static void start(struct bv_submission *s, struct bv_batch *batch,
+		  struct bv_taken *head, bool drains)
+{
+	struct bv_uring *ring = s->ring;
 	uint32_t count = 0;
 
 	for (struct bv_taken *t = head; t; t = t->next)
 		count++;
-	if (drains)
+	if (drains) {
+		bv_queue_submit(batch);
 		bv_uring_settle(ring);
+	}
 	atomic_fetch_add(&ring->inflight, count);
 	for (struct bv_taken *t = head; t; t = t->next)
 		bv_taken_began(t);
 	if (!head->disk || head->kind == BV_SQE_SPLICE)
 		bv_taken_may_go(head);
-	bv_chain_start(head);
+	if (drains || !queue(s, batch, head))
+		bv_chain_start(head);
 	if (drains)
 		bv_uring_settle(ring);
 }
@@ -62,9 +81,14 @@ static void leave_rest(struct bv_submission *s, unsigned consumed)
 void bv_launch(struct bv_submission *s)
 {
 	unsigned now = __atomic_load_n(s->ring->queue.khead, __ATOMIC_ACQUIRE);
+	struct bv_batch batch = { .count = 0 };
+	bool masked = bv_thread.masked;
 	int error = errno;
+	raw_sigset mask;
 
 	leave_rest(s, now - s->head);
+	mask = raw_block_signals();
+	bv_thread.masked = true;
 	while (s->first) {
 		struct bv_taken *head = s->first;
 		bool drains;
@@ -76,7 +100,10 @@ void bv_launch(struct bv_submission *s)
 			continue;
 		}
 		s->first = cut_chain(head, &drains);
-		start(s->ring, head, drains);
+		start(s, &batch, head, drains);
 	}
+	bv_queue_submit(&batch);
+	bv_thread.masked = masked;
+	raw_sigmask(mask);
 	errno = error;
 }

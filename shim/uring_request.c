@@ -10,31 +10,46 @@
 #include "ops.h"
 #include "uring.h"
 
-static int64_t transfer(struct bv_taken *t, bool reads)
+static struct bv_request request_of(const struct bv_taken *t)
 {
 	const struct io_uring_sqe *sqe = &t->sqe;
-	struct bv_request request = {
+
+	return (struct bv_request){
 		.call = BV_URING, .fd = bv_taken_fd(t),
 		.iov = t->iov, .count = (int)t->count,
 		.position = sqe->off == UINT64_MAX,
 		.offset = (int64_t)sqe->off, .flags = sqe->rw_flags,
 	};
+}
+
+static int64_t transfer(struct bv_taken *t, bool reads)
+{
+	struct bv_request request = request_of(t);
 
 	return reads ? bv_read(t->disk, &request) : bv_write(t->disk, &request);
 }
 
 int64_t bv_request_at_once(struct bv_taken *t)
 {
-	const struct io_uring_sqe *sqe = &t->sqe;
-	struct bv_request request = {
-		.call = BV_URING, .fd = bv_taken_fd(t), .at_once = true,
-		.offset = (int64_t)sqe->off,
-	};
 	int result = bv_copy_in(t);
+	struct bv_request request = request_of(t);
 
-	request.iov = t->iov;
-	request.count = (int)t->count;
+	request.at_once = true;
 	return result < 0 ? result : bv_read(t->disk, &request);
+}
+
+static void queued_done(struct bv_job *job, ssize_t result)
+{
+	bv_chain_end_with((struct bv_taken *)(void *)job, result);
+}
+
+/* Its descriptor was looked at as it was taken, and closing it waits. */
+bool bv_request_queue(struct bv_taken *t, struct bv_batch *batch)
+{
+	struct bv_request request = request_of(t);
+
+	return bv_queue_add(batch, t->disk, &request, t->kind == BV_SQE_WRITE,
+			    &t->job, queued_done);
 }
 
 static int64_t kernel_result(int result)

@@ -128,6 +128,16 @@ static void run(struct bv_job *job)
 	end_ring(ring, count);
 }
 
+void bv_chain_end_with(struct bv_taken *t, int64_t result)
+{
+	struct bv_uring *ring = t->ring;
+
+	say(t, result, result < 0 || is_short(t, result) ||
+		       !(t->sqe.flags & IOSQE_CQE_SKIP_SUCCESS));
+	bv_taken_put(t);
+	end_ring(ring, 1);
+}
+
 void bv_chain_start(struct bv_taken *head)
 {
 	struct bv_guard guard;

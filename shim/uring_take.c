@@ -75,6 +75,21 @@ static void assume(struct bv_taken *t, const struct bv_sqe_view *view,
 	borrow(t, before);
 }
 
+/* The first, as the survey has seen it. */
+static struct bv_taken *take_first(struct bv_submission *s,
+				   const struct bv_queue *q,
+				   const struct bv_chain *c)
+{
+	const struct bv_coming nothing = { 0 };
+	struct bv_taken *t = take_blank(s, q, c->first);
+
+	if (!t)
+		return NULL;
+	t->original = t->sqe = c->sqe;
+	assume(t, &c->head, &nothing);
+	return t;
+}
+
 static struct bv_taken *take_one(struct bv_submission *s, const struct bv_queue *q,
 				 unsigned i, struct bv_coming *coming)
 {
@@ -129,7 +144,9 @@ static bool take_chain(struct bv_submission *s, const struct bv_queue *q,
 	bool wrong = false;
 
 	for (unsigned i = c->first; i < c->end; i++) {
-		struct bv_taken *t = take_one(s, q, i, &coming);
+		struct bv_taken *t = c->end - c->first == 1 ?
+					     take_first(s, q, c) :
+					     take_one(s, q, i, &coming);
 		int result;
 
 		if (!t) {
@@ -206,14 +223,15 @@ static bool take_head(struct bv_submission *s, const struct bv_queue *q,
 	return done;
 }
 
-/* Through the page cache only, where the kernel does it before it returns. */
-static bool is_cached(struct bv_submission *s, int fd)
+int bv_submission_flags(struct bv_submission *s, int fd)
 {
 	if (s->asked != fd) {
 		s->asked = fd;
 		s->flags = raw_fcntl(fd, F_GETFL, 0);
+		if (s->flags < 0)
+			s->flags = 0;
 	}
-	return s->flags >= 0 && !(s->flags & O_DIRECT);
+	return s->flags;
 }
 
 /* A read that need not wait is done as it is submitted, as the kernel does it,
@@ -222,8 +240,7 @@ static bool is_cached(struct bv_submission *s, int fd)
 static bool take_at_once(struct bv_submission *s, const struct bv_queue *q,
 			 const struct bv_chain *c)
 {
-	const struct io_uring_sqe *sqe = bv_queue_at(q, c->first);
-	const struct bv_coming nothing = { 0 };
+	const struct io_uring_sqe *sqe = &c->sqe;
 	struct bv_taken **before = s->last;
 	struct bv_taken *t;
 	struct bv_guard guard;
@@ -234,12 +251,16 @@ static bool take_at_once(struct bv_submission *s, const struct bv_queue *q,
 	    sqe->flags & (BV_LINKS | IOSQE_IO_DRAIN | IOSQE_ASYNC) ||
 	    !bv_ours_knows(BV_OP_BIND))
 		return false;
-	t = take_blank(s, q, c->first);
+	t = take_first(s, q, c);
 	if (!t)
 		return false;
-	assume(t, &c->head, &nothing);
+	/* Only through the page cache it is known not to wait. */
+	if (bv_submission_flags(s, bv_taken_fd(t)) & O_DIRECT) {
+		give_back(s, before);
+		return false;
+	}
 	bv_guard_enter_quietly(&guard);
-	result = is_cached(s, bv_taken_fd(t)) ? bv_request_at_once(t) : -EAGAIN;
+	result = bv_request_at_once(t);
 	bv_guard_leave(&guard, 0);
 	if (result == -EAGAIN) {
 		give_back(s, before);
