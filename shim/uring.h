@@ -111,6 +111,7 @@ struct bv_uring {
 	unsigned file_count;
 
 	_Atomic uint32_t inflight;   /* requests taken over; futex */
+	unsigned alone;              /* requests with none of them in flight */
 };
 
 /* ---- uring_ring.c ---- */
@@ -419,6 +420,9 @@ struct bv_submission {
  * something to launch after the kernel took the rest. */
 bool bv_take(struct bv_submission *s, struct bv_uring *ring,
 	     const struct io_uring *own, unsigned most);
+
+/* Does it read no more bytes than that? */
+bool bv_reads_within(const struct bv_taken *taken, size_t most);
 
 /* The flags of an open file (F_GETFL), asked once; 0: it is none. */
 int bv_submission_flags(struct bv_submission *s, int fd);

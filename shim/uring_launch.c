@@ -13,18 +13,52 @@ void bv_put_back(struct bv_taken *t)
 	bv_taken_put(t);
 }
 
-/* One that nobody has to wait for, if it is with O_DIRECT. */
-static bool queue(struct bv_submission *s, struct bv_batch *batch,
-		  struct bv_taken *t)
+/* Reads from the page cache, past some size, are better compared side by side
+ * by the pool. */
+#define SMALL 8192u
+
+/* Those that nobody has to wait for, and that are handed over together. */
+struct burst {
+	struct bv_batch batch;
+	bool held;                   /* signals are blocked */
+	raw_sigset mask;
+};
+
+static void hold(struct burst *b)
 {
-	return !t->next && !t->over && t->disk &&
-	       (t->kind == BV_SQE_READ || t->kind == BV_SQE_WRITE) &&
-	       !(t->sqe.flags & BV_LINKS) && (!t->registered || t->held) &&
-	       bv_submission_flags(s, bv_taken_fd(t)) & O_DIRECT &&
-	       bv_request_queue(t, batch);
+	if (b->held || bv_thread.masked)
+		return;
+	b->mask = raw_block_signals();
+	b->held = bv_thread.masked = true;
 }
 
-static void start(struct bv_submission *s, struct bv_batch *batch,
+/* Before anything that may wait. */
+static void release(struct burst *b)
+{
+	bv_queue_submit(&b->batch);
+	if (!b->held)
+		return;
+	b->held = bv_thread.masked = false;
+	raw_sigmask(b->mask);
+}
+
+static bool is_quick(struct bv_submission *s, const struct bv_taken *t)
+{
+	return bv_reads_within(t, SMALL) ||
+	       bv_submission_flags(s, bv_taken_fd(t)) & O_DIRECT;
+}
+
+static bool queue(struct bv_submission *s, struct burst *b, struct bv_taken *t)
+{
+	if (t->next || t->over || !t->disk || t->sqe.flags & BV_LINKS ||
+	    (t->kind != BV_SQE_READ && t->kind != BV_SQE_WRITE) ||
+	    (t->registered && !t->held) || !is_quick(s, t))
+		return false;
+	hold(b);
+	return bv_request_queue(t, &b->batch);
+}
+
+static void start(struct bv_submission *s, struct burst *b,
 		  struct bv_taken *head, bool drains)
 {
 	struct bv_uring *ring = s->ring;
@@ -33,7 +67,7 @@ static void start(struct bv_submission *s, struct bv_batch *batch,
 	for (struct bv_taken *t = head; t; t = t->next)
 		count++;
 	if (drains) {
-		bv_queue_submit(batch);
+		release(b);
 		bv_uring_settle(ring);
 	}
 	atomic_fetch_add(&ring->inflight, count);
@@ -41,8 +75,10 @@ static void start(struct bv_submission *s, struct bv_batch *batch,
 		bv_taken_began(t);
 	if (!head->disk || head->kind == BV_SQE_SPLICE)
 		bv_taken_may_go(head);
-	if (drains || !queue(s, batch, head))
-		bv_chain_start(head);
+	if (!drains && queue(s, b, head))
+		return;
+	release(b);
+	bv_chain_start(head);
 	if (drains)
 		bv_uring_settle(ring);
 }
@@ -81,14 +117,10 @@ static void leave_rest(struct bv_submission *s, unsigned consumed)
 void bv_launch(struct bv_submission *s)
 {
 	unsigned now = __atomic_load_n(s->ring->queue.khead, __ATOMIC_ACQUIRE);
-	struct bv_batch batch = { .count = 0 };
-	bool masked = bv_thread.masked;
+	struct burst burst = { .batch = { .count = 0 } };
 	int error = errno;
-	raw_sigset mask;
 
 	leave_rest(s, now - s->head);
-	mask = raw_block_signals();
-	bv_thread.masked = true;
 	while (s->first) {
 		struct bv_taken *head = s->first;
 		bool drains;
@@ -100,10 +132,8 @@ void bv_launch(struct bv_submission *s)
 			continue;
 		}
 		s->first = cut_chain(head, &drains);
-		start(s, &batch, head, drains);
+		start(s, &burst, head, drains);
 	}
-	bv_queue_submit(&batch);
-	bv_thread.masked = masked;
-	raw_sigmask(mask);
+	release(&burst);
 	errno = error;
 }

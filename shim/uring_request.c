@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <linux/fs.h>
 
+#include <blkverify/buffer.h>
 #include <blkverify/fdmap.h>
 #include <blkverify/policy.h>
 #include <blkverify/verify.h>
@@ -35,7 +36,20 @@ int64_t bv_request_at_once(struct bv_taken *t)
 	struct bv_request request = request_of(t);
 
 	request.at_once = true;
-	return result < 0 ? result : bv_read(t->disk, &request);
+	if (result < 0)
+		return result;
+	return bv_reads_within(t, BV_PIECE) ? bv_read(t->disk, &request) :
+					      -EAGAIN;
+}
+
+bool bv_reads_within(const struct bv_taken *t, size_t most)
+{
+	for (unsigned i = 0; i < t->count; i++) {
+		if (t->iov[i].iov_len > most)
+			return false;
+		most -= t->iov[i].iov_len;
+	}
+	return t->kind == BV_SQE_READ;
 }
 
 static void queued_done(struct bv_job *job, ssize_t result)

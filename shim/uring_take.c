@@ -8,9 +8,6 @@
 #include "guard.h"
 #include "uring_chain.h"
 
-/* Bytes, or segments: past it, it pays to have another thread compare. */
-#define AT_ONCE_MOST 16384u
-
 static void refuse(const struct bv_queue *q, const struct bv_chain *c,
 		   const char *call)
 {
@@ -234,9 +231,23 @@ int bv_submission_flags(struct bv_submission *s, int fd)
 	return s->flags;
 }
 
+/* Does the program wait for each before it submits the next? Then nothing is
+ * ever in flight, and another thread would only be in the way. Nor is it when
+ * all are done at once, so now and then some are not. */
+static bool is_alone(struct bv_uring *ring)
+{
+	enum { SURE = 8, AGAIN = 128 };
+
+	if (atomic_load(&ring->inflight) > 0)
+		ring->alone = 0;
+	else if (++ring->alone == AGAIN)
+		ring->alone = SURE - 2;
+	return ring->alone >= SURE;
+}
+
 /* A read that need not wait is done as it is submitted, as the kernel does it,
  * and the kernel is left with the result to complete. Not before those that
- * were submitted before it. */
+ * were submitted before it, nor when another thread can do it meanwhile. */
 static bool take_at_once(struct bv_submission *s, const struct bv_queue *q,
 			 const struct bv_chain *c)
 {
@@ -247,9 +258,9 @@ static bool take_at_once(struct bv_submission *s, const struct bv_queue *q,
 	int64_t result;
 
 	if (s->behind || c->drains || q->ring->drained || c->end - c->first > 1 || c->head.kind != BV_SQE_READ || c->selects ||
-	    sqe->len > AT_ONCE_MOST || sqe->rw_flags || sqe->off == UINT64_MAX ||
+	    sqe->rw_flags || sqe->off == UINT64_MAX ||
 	    sqe->flags & (BV_LINKS | IOSQE_IO_DRAIN | IOSQE_ASYNC) ||
-	    !bv_ours_knows(BV_OP_BIND))
+	    !bv_ours_knows(BV_OP_BIND) || !is_alone(q->ring))
 		return false;
 	t = take_first(s, q, c);
 	if (!t)

@@ -33,7 +33,7 @@ struct bv_batch {
  * but libc: a library that is to see its calls would not. Start only. */
 void bv_queue_start(void);
 
-/* A read or write on a target open with O_DIRECT. True: done is called with
+/* A read or write on a target; without O_DIRECT, a read. True: done is called with
  * its result, as bv_read or bv_write would give it, on a thread of ours; iov
  * must stay until then. False: nothing was begun. Signals are blocked from
  * before this until after bv_queue_submit. job is the caller's. */
