@@ -265,3 +265,48 @@ WAYS="--iodepth=1 --iodepth=32 --iodepth=32,--userspace_reap --iodepth=32,--thre
 	[[ $output == *"read failed: Input/output error"* ]]
 	[[ $output == *"read 65536/65536 bytes at offset 131072"* ]]
 }
+
+# ---- in flight ----
+
+# held PRELOAD [LIBRARY]: how many of 640 reads, 16 at a time, the kernel was given to hold for us
+held() {
+	local way
+	for way in native io_uring; do
+		run "$@" strace -f -qq -o "$BATS_TEST_TMPDIR/trace" -e trace=io_submit \
+			timeout 60 qemu-img bench -t none -i "$way" -d 16 -s 4096 -c 640 -f raw "$TARGET"
+		assert_status 0
+		echo "$way $(grep -o RWF_NOWAIT "$BATS_TEST_TMPDIR/trace" | wc -l)" >>"$BATS_TEST_TMPDIR/held"
+	done
+}
+
+@test "with O_DIRECT the kernel holds transfers for us, of either kind; none behind another library" {
+	need_program strace
+	need_program qemu-img
+	make_pair 4M
+	diskio open "$TARGET" rd read 0 4096 || skip "no O_DIRECT here"
+	held shim
+	FAULT_DELAY=1 held shim_with delay
+	run cat "$BATS_TEST_TMPDIR/held"
+	# a few until the thread is there
+	[[ ${lines[0]} =~ ^native\ (6[0-9][0-9]|5[0-9][0-9])$ ]] || fail_with "expected the kernel to hold most" || return
+	[[ ${lines[1]} =~ ^io_uring\ (6[0-9][0-9]|5[0-9][0-9])$ ]] || fail_with "expected the kernel to hold most" || return
+	[ "${lines[2]}" = "native 0" ]
+	[ "${lines[3]}" = "io_uring 0" ]
+}
+
+@test "a wrong byte on the disk is found in what the kernel held" {
+	local way
+	need_program qemu-img
+	make_pair 4M
+	diskio open "$TARGET" rd read 0 4096 || skip "no O_DIRECT here"
+	for way in native io_uring; do
+		run shim timeout 60 qemu-img bench -t none -i "$way" -d 16 -s 4096 -c 1024 -f raw "$TARGET"
+		assert_clean
+	done
+	damage_target 3000000
+	for way in native io_uring; do
+		run shim timeout 60 qemu-img bench -t none -i "$way" -d 16 -s 4096 -c 1024 -f raw "$TARGET"
+		assert_status 134
+		assert_first_line "contents mismatch in sector 5859 at offset 3000000"
+	done
+}
