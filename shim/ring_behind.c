@@ -1,5 +1,6 @@
 /* ring_behind: the kernel's context behind a ring; see ring.h. */
 #include <errno.h>
+#include <poll.h>
 
 #include <blkverify/own.h>
 #include <blkverify/thread.h>
@@ -38,14 +39,30 @@ void ring_harvest(struct ring *ring)
 	lock_give(&ring->harvesting, mask);
 }
 
+/* False: the process is to end. */
+static bool wait_for_end(struct ring *ring)
+{
+	uint64_t number;
+
+	for (;;) {
+		struct pollfd ended = { .fd = ring->ended, .events = POLLIN };
+		struct timespec a_while = { 1, 0 };
+
+		if (raw_call(SYS_ppoll, (long)&ended, 1, (long)&a_while, 0, 0, 0) > 0)
+			break;
+		if (bv_thread_are_alone())
+			return false;
+	}
+	raw_read(ring->ended, &number, sizeof(number));
+	return true;
+}
+
 static void *forward(void *argument)
 {
 	struct ring *ring = argument;
-	uint64_t number;
 
 	bv_thread_begins();
-	while (atomic_load(&ring->forwarder) == 1) {
-		raw_read(ring->ended, &number, sizeof(number));
+	while (atomic_load(&ring->forwarder) == 1 && wait_for_end(ring)) {
 		if (atomic_load(&ring->forwarder) == 1)
 			ring_harvest(ring);
 	}

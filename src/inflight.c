@@ -522,11 +522,8 @@ bool bv_inflight_give(struct bv_hold *hold, int tid)
 	uint64_t giver = self(), taker = (uint64_t)(uint32_t)bv_pid << 32 |
 					 (uint32_t)tid;
 
-	if (atomic_load(&slot->ticket) != hold->ticket ||
-	    !atomic_compare_exchange_strong(&slot->owner, &giver, taker))
-		return false;
-	atomic_store(&slot->late, 1);
-	return true;
+	return atomic_load(&slot->ticket) == hold->ticket &&
+	       atomic_compare_exchange_strong(&slot->owner, &giver, taker);
 }
 
 void bv_inflight_own(struct bv_hold *hold)
@@ -534,9 +531,9 @@ void bv_inflight_own(struct bv_hold *hold)
 	atomic_store(&slot_of(hold)->owner, self());
 }
 
-void bv_inflight_told(struct bv_hold *hold)
+void bv_inflight_late(struct bv_hold *hold, bool late)
 {
-	atomic_store(&slot_of(hold)->late, 0);
+	atomic_store(&slot_of(hold)->late, late);
 }
 
 bool bv_inflight_is_disturbed(const struct bv_hold *hold)

@@ -418,6 +418,7 @@ bool bv_late_submit(struct bv_late *l, struct bv_hold *range)
 	l->range = *range;
 	given = bv_inflight_give(&l->range, (int)atomic_load(&agent));
 	if (given) {
+		bv_inflight_late(&l->range, true);
 		range->slot = -1;
 		bv_thread.late = NULL;
 		l->job.run = run;
@@ -477,7 +478,7 @@ void bv_late_dies(void)
 	if (!mine)
 		return;
 	atomic_store(&mine->told, true);
-	bv_inflight_told(&mine->range);
+	bv_inflight_late(&mine->range, false);
 	bv_pool_pause();
 	settle(&tick, 10);
 }

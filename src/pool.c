@@ -71,33 +71,6 @@ static void note_finished(struct bv_pool *pool)
 		raw_futex_wake(&pool->finished, INT32_MAX);
 }
 
-/* The main thread is gone, by pthread_exit, and every other one is ours: "PID
- * (NAME) STATE ...", of which the number of threads is the 20th. */
-static bool is_abandoned(void)
-{
-	char stat[512];
-	unsigned field = 2, threads = 0;
-	ssize_t n = 0, at;
-	int fd = raw_openat(AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC, 0);
-
-	if (fd >= 0) {
-		n = raw_read(fd, stat, sizeof(stat));
-		raw_close(fd);
-	}
-	/* The name may have brackets of its own. */
-	for (at = n - 1; at >= 0 && stat[at] != ')'; at--)
-		;
-	if (at < 0 || at + 2 >= n || stat[at + 2] != 'Z')
-		return false;
-	for (; at < n && field <= 20; at++) {
-		if (stat[at] == ' ')
-			field++;
-		else if (field == 20)
-			threads = threads * 10 + (unsigned)(stat[at] - '0');
-	}
-	return threads == bv_thread_owns() + 1;
-}
-
 bool bv_pool_over(const struct bv_pool *pool)
 {
 	return atomic_load_explicit(&pool->over, memory_order_relaxed);
@@ -129,7 +102,7 @@ static void *work(void *argument)
 		atomic_fetch_add(&pool->idle, 1);
 		result = raw_futex_wait(&pool->submitted, seen, &a_while);
 		atomic_fetch_sub(&pool->idle, 1);
-		if (result == -ETIMEDOUT && is_abandoned())
+		if (result == -ETIMEDOUT && bv_thread_are_alone())
 			break;
 	}
 	atomic_store(&pool->over, true);

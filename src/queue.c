@@ -308,26 +308,32 @@ void bv_queue_submit(struct bv_batch *batch)
 
 /* ---- the thread ---- */
 
-static long take_events(struct io_event *event, long least)
+static long take_events(struct io_event *event, long least,
+			const struct timespec *patience)
 {
-	static const struct timespec at_once = { 0, 0 };
-
 	return raw_call(SYS_io_getevents, (long)context, least, BV_BATCH,
-			(long)event, least ? 0 : (long)&at_once, 0);
+			(long)event, (long)patience, 0);
 }
 
+/* -ETIMEDOUT: there was nothing to do for a while. */
 static long wait_events(struct io_event *event)
 {
-	long n;
+	static const struct timespec a_while = { 1, 0 };
+	long n = 0;
 
 	atomic_store(&awake, false);
-	n = submit_pending() ? 0 : take_events(event, 1);
+	if (!submit_pending()) {
+		n = take_events(event, 1, &a_while);
+		if (n == 0)
+			n = -ETIMEDOUT;
+	}
 	atomic_store(&awake, true);
 	return n;
 }
 
 static void *work(void *unused)
 {
+	static const struct timespec at_once = { 0, 0 };
 	struct io_event event[BV_BATCH];
 	long n;
 
@@ -336,13 +342,17 @@ static void *work(void *unused)
 	atomic_store(&agent, bv_thread_tid());
 	for (;;) {
 		submit_pending();
-		n = take_events(event, 0);
+		n = take_events(event, 0, &at_once);
 		if (n == 0)
 			n = wait_events(event);
+		if (n == -ETIMEDOUT && bv_thread_are_alone())
+			break;
 		for (long i = 0; i < n; i++)
 			come_back((struct entry *)(uintptr_t)event[i].data,
 				  (ssize_t)event[i].res);
 	}
+	atomic_store(&agent, 0);
+	bv_thread_ends();
 	return NULL;
 }
 

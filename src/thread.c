@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <fcntl.h>
 #include <stddef.h>
 
 #include <blkverify/buffer.h>
@@ -96,13 +97,40 @@ bool bv_thread_is_own(int tid)
 	return false;
 }
 
-unsigned bv_thread_owns(void)
+static unsigned owns(void)
 {
 	unsigned count = 0;
 
 	for (size_t i = 0; i < OWN_THREADS; i++)
 		count += atomic_load(&own[i]) != 0;
 	return count;
+}
+
+/* The main thread is gone, by pthread_exit, and every other one is ours: "PID
+ * (NAME) STATE ...", of which the number of threads is the 20th. */
+bool bv_thread_are_alone(void)
+{
+	char stat[512];
+	unsigned field = 2, threads = 0;
+	ssize_t n = 0, at;
+	int fd = raw_openat(AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd >= 0) {
+		n = raw_read(fd, stat, sizeof(stat));
+		raw_close(fd);
+	}
+	/* The name may have brackets of its own. */
+	for (at = n - 1; at >= 0 && stat[at] != ')'; at--)
+		;
+	if (at < 0 || at + 2 >= n || stat[at + 2] != 'Z')
+		return false;
+	for (; at < n && field <= 20; at++) {
+		if (stat[at] == ' ')
+			field++;
+		else if (field == 20)
+			threads = threads * 10 + (unsigned)(stat[at] - '0');
+	}
+	return threads == owns() + 1;
 }
 
 void bv_thread_forked(void)

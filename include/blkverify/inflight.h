@@ -83,9 +83,10 @@ void bv_inflight_drop(struct bv_hold *hold);
 bool bv_inflight_give(struct bv_hold *hold, int tid);
 void bv_inflight_own(struct bv_hold *hold);
 
-/* What is wrong with such an operation has been said: when the process ends now,
- * it was not without a word. */
-void bv_inflight_told(struct bv_hold *hold);
+/* Does the program go on before the operation is done? Then who finds it left by
+ * the dead says that nobody has compared it; unless what is wrong with it has
+ * been said by then. */
+void bv_inflight_late(struct bv_hold *hold, bool late);
 
 /* Did a signal handler of this thread work on a conflicting range while we
  * had it? Reading clears it. */

@@ -65,7 +65,9 @@ int bv_thread_make(void *(*run)(void *argument), void *argument,
 void bv_thread_begins(void);
 void bv_thread_ends(void);
 bool bv_thread_is_own(int tid);
-unsigned bv_thread_owns(void);   /* how many there are */
+/* Has the program no thread left but the shim's own, since its main one is gone
+ * by pthread_exit? Then these are to end as well. Takes some system calls. */
+bool bv_thread_are_alone(void);
 
 /* In the child after fork: another process, one thread. */
 void bv_thread_forked(void);

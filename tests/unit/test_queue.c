@@ -270,6 +270,8 @@ static void test_not_begun(void **state)
 	assert_int_equal(one(false, bytes[0], 512, 0), -1);
 	assert_int_equal(one(true, bytes[0], 512, 0), 512);
 	assert_false(bv_unknown_any(pair.disk));
+	/* As the shim's fcntl does. */
+	atomic_store(&pair.disk->state->appending, 1);
 	assert_int_equal(fcntl(direct, F_SETFL, O_APPEND | O_DIRECT), 0);
 	assert_int_equal(one(true, bytes[0], 512, 0), -1);
 	assert_int_equal(pair_said("blkverify"), 0);
