@@ -6,11 +6,11 @@ set style data histogram
 set style histogram errorbars gap 1 lw 1
 set style fill solid 0.7 border -1
 set ylabel 'ratio to native'
-set key top left horizontal samplen 1
+set key outside right top samplen 1
 set grid y
 set xtics rotate by -40 font ',9' nomirror
 set bmargin 9
-set rmargin 12
+set rmargin 20
 
 present(part) = int(system(sprintf("grep -c '^%s\t' '%s' || true", part, data)))
 title_of(part) = system(sprintf("awk -F '\t' '$1 == \"%s\" { print $5 }' '%s'", part, parts))
@@ -34,9 +34,9 @@ if (present('qemu') || present('direct') || present('fio')) {
 }
 
 if (present('flight') || present('fds') || present('size') || present('unknown')) {
-	set terminal svg size 1100,800 noenhanced font 'sans,11' background 'white'
+	set terminal svg size 1100,1500 noenhanced font 'sans,11' background 'white'
 	set output directory.'/scaling.svg'
-	set multiplot layout 2,2
+	set multiplot layout 4,1
 	do for [part in 'flight fds size unknown'] {
 		if (present(part)) {
 			set title title_of(part)
