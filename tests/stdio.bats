@@ -460,7 +460,7 @@ built() {
 				for (unsigned char c : bytes)
 					sum = sum * 31 + c;
 				std::cout << bytes << std::string(100, 'q');
-				std::cerr << sum << std::endl;
+				std::cerr << std::to_string(sum) + "\n";
 				return !std::cout.flush();
 			}
 			std::cout << sum << std::endl;
