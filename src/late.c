@@ -8,6 +8,7 @@
 #include <blkverify/late.h>
 #include <blkverify/thread.h>
 
+#include "bits.h"
 #include "failure.h"
 #include "raw.h"
 
@@ -137,41 +138,10 @@ static uint64_t pages_of(uint64_t length)
 	return (length + PAGE - 1) / PAGE;
 }
 
-static uint64_t run_of(uint64_t n)
-{
-	return n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX;
-}
-
-/* Of the bits set, those where n in a row begin. */
-static uint64_t runs(uint64_t bits, uint64_t n)
-{
-	for (uint64_t have = 1; have < n && bits;) {
-		uint64_t more = have < n - have ? have : n - have;
-
-		bits &= bits >> more;
-		have += more;
-	}
-	return bits;
-}
-
-/* n pages, 64 at most, of one word. Returns the first, or -1. */
-static int take_of_word(_Atomic uint64_t *word, uint64_t n)
-{
-	uint64_t now = atomic_load_explicit(word, memory_order_relaxed), at;
-
-	do {
-		at = runs(~now, n);
-		if (at == 0)
-			return -1;
-		at = (uint64_t)__builtin_ctzll(at);
-	} while (!atomic_compare_exchange_weak(word, &now, now | run_of(n) << at));
-	return (int)at;
-}
-
 static void give_words(uint64_t word, uint64_t n)
 {
 	for (; n > 0; word++, n -= n < 64 ? n : 64)
-		atomic_fetch_and(&arena.used[word], ~run_of(n < 64 ? n : 64));
+		atomic_fetch_and(&arena.used[word], ~bits_run(n < 64 ? n : 64));
 }
 
 /* n pages from the beginning of a word on. */
@@ -183,7 +153,7 @@ static bool take_words(uint64_t word, uint64_t n)
 		uint64_t part = n - had < 64 ? n - had : 64, now = 0;
 		_Atomic uint64_t *at = &arena.used[word + had / 64];
 
-		if (!atomic_compare_exchange_strong(at, &now, run_of(part))) {
+		if (!atomic_compare_exchange_strong(at, &now, bits_run(part))) {
 			give_words(word, had);
 			return false;
 		}
@@ -195,7 +165,7 @@ static bool take_words(uint64_t word, uint64_t n)
 static unsigned char *take_pages(uint64_t n)
 {
 	for (uint64_t word = 0; word + (n + 63) / 64 <= arena.words; word++) {
-		int first = n <= 64 ? take_of_word(&arena.used[word], n) :
+		int first = n <= 64 ? bits_take(&arena.used[word], n) :
 			    take_words(word, n) ? 0 : -1;
 
 		if (first >= 0)
@@ -211,7 +181,7 @@ static void give_pages(const struct bv_late *l)
 	uint64_t n = pages_of(l->length);
 
 	if (n <= 64)
-		atomic_fetch_and(&arena.used[page / 64], ~(run_of(n) << page % 64));
+		atomic_fetch_and(&arena.used[page / 64], ~(bits_run(n) << page % 64));
 	else
 		give_words(page / 64, n);
 }
@@ -224,7 +194,7 @@ static void give_index(unsigned index)
 static struct bv_late *take_index(void)
 {
 	for (unsigned word = 0; word < MOST / 64; word++) {
-		int bit = take_of_word(&taken[word], 1);
+		int bit = bits_take(&taken[word], 1);
 
 		if (bit >= 0) {
 			struct bv_late *l = &late[word * 64 + (unsigned)bit];
@@ -537,7 +507,7 @@ static void keep_own(struct bv_late *l)
 	n = pages_of(l->length);
 	taken[l->index / 64] |= (uint64_t)1 << l->index % 64;
 	if (n <= 64)
-		arena.used[page / 64] |= run_of(n) << page % 64;
+		arena.used[page / 64] |= bits_run(n) << page % 64;
 	else
 		take_words(page / 64, n);
 }

@@ -10,6 +10,7 @@
 #include <blkverify/queue.h>
 #include <blkverify/thread.h>
 
+#include "bits.h"
 #include "raw.h"
 #include "transfer.h"
 
@@ -70,15 +71,10 @@ _Atomic uint64_t bv_queue_passed;
 static struct entry *take_entry(void)
 {
 	for (unsigned word = 0; word < MOST / 64; word++) {
-		uint64_t now = atomic_load(&used[word]);
+		int bit = bits_take(&used[word], 1);
 
-		while (~now) {
-			unsigned bit = (unsigned)__builtin_ctzll(~now);
-
-			if (atomic_compare_exchange_weak(&used[word], &now,
-							 now | (uint64_t)1 << bit))
-				return &entries[word * 64 + bit];
-		}
+		if (bit >= 0)
+			return &entries[word * 64 + (unsigned)bit];
 	}
 	return NULL;
 }
@@ -90,35 +86,17 @@ static void give_entry(const struct entry *e)
 	atomic_fetch_and(&used[index / 64], ~((uint64_t)1 << index % 64));
 }
 
-static uint64_t bits(unsigned n)
-{
-	return n == 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1;
-}
-
-/* Where n free pages begin in a word, or 64. */
-static unsigned find_run(uint64_t taken, unsigned n)
-{
-	uint64_t begins = ~taken;
-
-	for (unsigned i = 1; i < n && begins; i++)
-		begins &= ~taken >> i;
-	return begins ? (unsigned)__builtin_ctzll(begins) : 64;
-}
-
 /* Lowest first, so that what is in the cache is used again. */
 static unsigned char *take_bytes(size_t n)
 {
-	unsigned count = (unsigned)((n + PAGE - 1) / PAGE);
+	size_t count = (n + PAGE - 1) / PAGE;
 
 	for (unsigned word = 0; word < WORDS && count <= 64; word++) {
-		uint64_t now = atomic_load(&pages[word]);
-		unsigned at;
+		int at = bits_take(&pages[word], count);
 
-		while ((at = find_run(now, count)) + count <= 64)
-			if (atomic_compare_exchange_weak(&pages[word], &now,
-							 now | bits(count) << at))
-				return arena + word * (size_t)WORD_BYTES +
-				       at * (size_t)PAGE;
+		if (at >= 0)
+			return arena + word * (size_t)WORD_BYTES +
+			       (size_t)at * PAGE;
 	}
 	return NULL;
 }
@@ -129,7 +107,7 @@ static void give_bytes(const unsigned char *bytes, size_t n)
 	size_t end = ((size_t)(bytes - arena) + n + PAGE - 1) / PAGE;
 
 	atomic_fetch_and(&pages[first / 64],
-			 ~(bits((unsigned)(end - first)) << first % 64));
+			 ~(bits_run(end - first) << first % 64));
 }
 
 static void give_back(struct entry *e)
