@@ -532,12 +532,32 @@ static void mixed(void)
 	say("write to a reader", submit(&cb[0]));
 }
 
+static _Atomic int waiter;
+
 static void *waits(void *unused)
 {
 	struct io_event event;
 
+	waiter = gettid();
 	say("waiter", io_getevents(context, 1, 1, &event, NULL));
 	return unused;
+}
+
+/* libaio looks into the ring before it makes the call: one that begins after the end of the ring is no use. */
+static void await_sleep_of(_Atomic int *tid)
+{
+	char file[64], state = 0;
+	FILE *stat;
+
+	while (state != 'S') {
+		usleep(1000);
+		snprintf(file, sizeof(file), "/proc/self/task/%d/stat", *tid);
+		stat = *tid ? fopen(file, "r") : NULL;
+		if (stat && fscanf(stat, "%*d %*s %c", &state) != 1)
+			state = 0;
+		if (stat)
+			fclose(stat);
+	}
 }
 
 static void destroying(void)
@@ -559,7 +579,7 @@ static void destroying(void)
 	say("submit", io_submit(context, 8, list));
 	made(8);
 	pthread_create(&thread, NULL, waits, NULL);
-	usleep(50000);
+	await_sleep_of(&waiter);
 	say("destroy", io_destroy(context));
 	pthread_join(thread, NULL);
 }
