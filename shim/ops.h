@@ -163,12 +163,20 @@ int op_sigignore(const char *call, int number);
 sighandler_t op_sigset(const char *call, int number, sighandler_t disposition);
 int op_sigpause(const char *call, int (*real)(int), int mask);
 int op_sigsuspend(const char *call, int (*real)(const sigset_t *), const sigset_t *mask);
+int op_prctl(const char *call, int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+
+/* The mask as it may be while system calls are trapped. */
+const sigset_t *bv_signal_fit(const sigset_t *mask, sigset_t *copy);
+
+/* wrap_poll.c */
+int op_poll(const char *call, struct pollfd *fds, nfds_t count, int timeout);
+int op_poll_chk(const char *call, struct pollfd *fds, nfds_t count, int timeout, size_t size);
 int op_ppoll(const char *call, struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask);
 int op_ppoll_chk(const char *call, struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t size);
 int op_pselect(const char *call, int count, fd_set *in, fd_set *out, fd_set *exceptional, const struct timespec *timeout, const sigset_t *mask);
+int op_epoll_wait(const char *call, int fd, struct epoll_event *events, int most, int timeout);
 int op_epoll_pwait(const char *call, int fd, struct epoll_event *events, int most, int timeout, const sigset_t *mask);
 int op_epoll_pwait2(const char *call, int fd, struct epoll_event *events, int most, const struct timespec *timeout, const sigset_t *mask);
-int op_prctl(const char *call, int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
 
 /* wrap_thread.c */
 int op_pthread_create(const char *call, pthread_t *thread, const pthread_attr_t *attributes, void *(*function)(void *), void *argument);

@@ -1,12 +1,13 @@
 /* ring_wait: what io_getevents, io_pgetevents and io_cancel do; see ring.h. */
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
 #include <blkverify/usermem.h>
 
 #include "../src/lock.h"
+#include "deadline.h"
+#include "help.h"
 #include "ring.h"
 
 /* What a caller is after. */
@@ -15,8 +16,8 @@ struct wish {
 	void *context;
 	long least, most, got;
 	struct io_event *events;
-	bool timed, interrupted;
-	struct timespec deadline;    /* monotonic clock */
+	bool interrupted;
+	struct deadline deadline;
 	const raw_sigset *mask;      /* in force while it waits */
 };
 
@@ -25,32 +26,13 @@ static bool is_gone(const struct wish *w)
 	return atomic_load(&w->ring->address) != (uintptr_t)w->context;
 }
 
-static struct timespec now(void)
-{
-	struct timespec t = { 0, 0 };
-
-	raw_call(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&t, 0, 0, 0, 0);
-	return t;
-}
-
 /* What is left until the deadline; false: nothing. */
 static bool time_left(const struct wish *w, struct timespec *left)
 {
-	struct timespec t;
-
 	/* Never for ever: a wait without an end would be begun again after a
 	 * signal handler with SA_RESTART, where the kernel's gives up. */
 	*left = (struct timespec){ 24 * 3600, 0 };
-	if (!w->timed)
-		return true;
-	t = now();
-	left->tv_sec = w->deadline.tv_sec - t.tv_sec;
-	left->tv_nsec = w->deadline.tv_nsec - t.tv_nsec;
-	if (left->tv_nsec < 0) {
-		left->tv_sec--;
-		left->tv_nsec += 1000000000;
-	}
-	return left->tv_sec >= 0 && (left->tv_sec > 0 || left->tv_nsec > 0);
+	return w->deadline.never || deadline_left(&w->deadline, left);
 }
 
 /* ---- taking ---- */
@@ -123,19 +105,27 @@ static int wake_fd(struct ring *ring)
 }
 
 static int poll_masked(int fd, const struct timespec *left,
-		       const raw_sigset *mask)
+		       const raw_sigset *mask, bool *rung)
 {
-	struct pollfd poll = { .fd = fd, .events = POLLIN };
+	struct pollfd poll[2] = {
+		{ .fd = fd, .events = POLLIN },
+		{ .fd = rung ? bv_queue_bell() : -1, .events = POLLIN },
+	};
+	int result = (int)raw_call(SYS_ppoll, (long)poll, 2, (long)left,
+				   (long)mask, sizeof(*mask), 0);
 
-	return (int)raw_call(SYS_ppoll, (long)&poll, fd >= 0, (long)left,
-			     (long)mask, sizeof(*mask), 0);
+	if (rung)
+		*rung = result > 0 && poll[1].revents != 0;
+	return result;
 }
 
-static int wait_masked(struct wish *w, uint32_t seen, struct timespec *left)
+/* Until the ring or the bell says something. */
+static int wait_polling(struct wish *w, uint32_t seen, struct timespec *left)
 {
 	static const struct timespec often = { 0, 10 * 1000 * 1000 };
 	struct ring *ring = w->ring;
 	int fd = wake_fd(ring), result = 0;
+	bool rung = false;
 	uint64_t count;
 
 	/* What wakes one must not be read off by another: those who come
@@ -147,8 +137,10 @@ static int wait_masked(struct wish *w, uint32_t seen, struct timespec *left)
 		raw_read(fd, &count, sizeof(count));
 	}
 	if (atomic_load(&ring->shown->tail) == seen && !is_gone(w))
-		result = poll_masked(fd, left, w->mask);
+		result = poll_masked(fd, left, w->mask, &rung);
 	atomic_fetch_sub(&ring->wakes, 1);
+	if (rung)
+		bv_help(true);
 	return result < 0 ? result : 0;
 }
 
@@ -179,6 +171,7 @@ static int gather(struct wish *w)
 		struct timespec left;
 		int result = 0;
 
+		bv_help(false);
 		if (!is_empty(w))
 			result = take(w);
 		if (is_gone(w))
@@ -187,8 +180,9 @@ static int gather(struct wish *w)
 			return result;
 		if (w->interrupted && !w->mask)
 			return -EINTR;
-		result = w->mask ? wait_masked(w, seen, &left)
-				 : wait_plain(w, seen, &left);
+		result = w->mask || bv_queue_bell() >= 0 ?
+				 wait_polling(w, seen, &left) :
+				 wait_plain(w, seen, &left);
 		if (result < 0)
 			return result;
 	}
@@ -202,28 +196,19 @@ static long collect(struct wish *w)
 	/* Signals that the given mask lets through get their turn even when
 	 * there was nothing to wait for. */
 	if (w->mask && result != -EINTR &&
-	    poll_masked(-1, &at_once, w->mask) == -EINTR && result == 0)
+	    poll_masked(-1, &at_once, w->mask, NULL) == -EINTR && result == 0)
 		result = -EINTR;
 	return w->got ? w->got : result;
 }
 
 static int set_deadline(struct wish *w, const struct timespec *timeout)
 {
-	struct timespec t, wait;
+	struct timespec wait;
 
-	if (!timeout)
-		return 0;
-	if (bv_user_copy_in(&wait, timeout, sizeof(wait)) < sizeof(wait))
+	if (timeout &&
+	    bv_user_copy_in(&wait, timeout, sizeof(wait)) < sizeof(wait))
 		return -EFAULT;
-	t = now();
-	w->timed = true;
-	if (wait.tv_sec > LONG_MAX / 4) {
-		w->timed = false;
-		return 0;
-	}
-	w->deadline.tv_sec = t.tv_sec + wait.tv_sec +
-			     (t.tv_nsec + wait.tv_nsec) / 1000000000;
-	w->deadline.tv_nsec = (t.tv_nsec + wait.tv_nsec) % 1000000000;
+	w->deadline = deadline_after(timeout ? &wait : NULL);
 	return 0;
 }
 

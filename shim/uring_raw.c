@@ -12,9 +12,10 @@
 #include <blkverify/usermem.h>
 #include <blkverify/verify.h>
 
+#include "../src/lock.h"
 #include "../src/raw.h"
 #include "guard.h"
-#include "../src/lock.h"
+#include "help.h"
 #include "ops.h"
 #include "sigsys.h"
 #include "trap.h"
@@ -284,6 +285,19 @@ static int submit_polled(struct bv_uring *ring, unsigned fd, unsigned count)
 	return result < 0 ? result : (int)count;
 }
 
+/* Without submitting. Who waits without end, for the next completion, takes
+ * part in it. */
+static int await(unsigned fd, unsigned wait, unsigned flags, void *argument,
+		 size_t size)
+{
+	int result = 0;
+
+	if (wait == 1 && flags == IORING_ENTER_GETEVENTS &&
+	    (!argument || size == sizeof(raw_sigset)))
+		result = bv_help_ring((int)fd, argument);
+	return result < 0 ? result : enter(fd, 0, wait, flags, argument, size);
+}
+
 int bv_uring_enter(const char *call, unsigned fd, unsigned count, unsigned wait,
 		   unsigned flags, void *argument, size_t size)
 {
@@ -293,9 +307,10 @@ int bv_uring_enter(const char *call, unsigned fd, unsigned count, unsigned wait,
 	struct fitted fitted;
 
 	argument = fit_mask(&fitted, flags, argument, size);
-	if (bv_disks == 0 || is_library(fd, flags) ||
-	    (count == 0 && !(ring && ring->polled)))
+	if (bv_disks == 0 || is_library(fd, flags))
 		return enter(fd, count, wait, flags, argument, size);
+	if (count == 0 && !(ring && ring->polled))
+		return await(fd, wait, flags, argument, size);
 	if (!ring) {
 		/* Its memory is known to the caller alone. */
 		result = bv_policy_unverified(&bv_disk[0], call, -ENOSYS);
@@ -307,6 +322,6 @@ int bv_uring_enter(const char *call, unsigned fd, unsigned count, unsigned wait,
 	if (result < 0 || (unsigned)result < count ||
 	    !(flags & IORING_ENTER_GETEVENTS))
 		return result;
-	waited = enter(fd, 0, wait, flags, argument, size);
+	waited = await(fd, wait, flags, argument, size);
 	return count == 0 ? waited : result;
 }

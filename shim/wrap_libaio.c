@@ -9,6 +9,7 @@
 #include <blkverify/usermem.h>
 
 #include "guard.h"
+#include "help.h"
 #include "ops.h"
 #include "ring.h"
 #include "sigsys.h"
@@ -57,6 +58,7 @@ static bool finds_empty(void *context, const struct timespec *timeout)
 
 	if (!ring)
 		return false;
+	bv_help(false);
 	empty = timeout->tv_sec == 0 && timeout->tv_nsec == 0 &&
 		atomic_load(&ring->shown->head) ==
 			atomic_load(&ring->shown->tail);

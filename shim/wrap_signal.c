@@ -202,7 +202,7 @@ int op_sigpause(const char *call, int (*real)(int), int mask)
 	return real(trapping() ? mask & ~SYS_BIT : mask);
 }
 
-static const sigset_t *fit(const sigset_t *mask, sigset_t *copy)
+const sigset_t *bv_signal_fit(const sigset_t *mask, sigset_t *copy)
 {
 	return trapping() ? bv_sigsys_without(mask, copy) : mask;
 }
@@ -213,56 +213,7 @@ int op_sigsuspend(const char *call, int (*real)(const sigset_t *),
 	sigset_t copy;
 
 	(void)call;
-	return real(fit(mask, &copy));
-}
-
-int op_ppoll(const char *call, struct pollfd *fds, nfds_t count,
-	     const struct timespec *timeout, const sigset_t *mask)
-{
-	sigset_t copy;
-
-	(void)call;
-	return real_ppoll(fds, count, timeout, fit(mask, &copy));
-}
-
-int op_ppoll_chk(const char *call, struct pollfd *fds, nfds_t count,
-		 const struct timespec *timeout, const sigset_t *mask,
-		 size_t size)
-{
-	sigset_t copy;
-
-	(void)call;
-	return real___ppoll_chk(fds, count, timeout, fit(mask, &copy), size);
-}
-
-int op_pselect(const char *call, int count, fd_set *in, fd_set *out,
-	       fd_set *exceptional, const struct timespec *timeout,
-	       const sigset_t *mask)
-{
-	sigset_t copy;
-
-	(void)call;
-	return real_pselect(count, in, out, exceptional, timeout,
-			    fit(mask, &copy));
-}
-
-int op_epoll_pwait(const char *call, int fd, struct epoll_event *events,
-		   int most, int timeout, const sigset_t *mask)
-{
-	sigset_t copy;
-
-	(void)call;
-	return real_epoll_pwait(fd, events, most, timeout, fit(mask, &copy));
-}
-
-int op_epoll_pwait2(const char *call, int fd, struct epoll_event *events,
-		    int most, const struct timespec *timeout,
-		    const sigset_t *mask)
-{
-	sigset_t copy;
-
-	(void)call;
-	return real_epoll_pwait2(fd, events, most, timeout, fit(mask, &copy));
+	return real(bv_signal_fit(mask, &copy));
 }
 
 /* ---- by number ---- */

@@ -7,6 +7,7 @@
  */
 #include "../src/raw.h"
 #include "guard.h"
+#include "help.h"
 #include "ops.h"
 #include "uring.h"
 
@@ -180,17 +181,28 @@ static bool submit(struct bv_submission *s, struct io_uring *ring, int *result)
 	return *result >= 0 && (unsigned)*result >= s->total;
 }
 
+/* Takes part in what count completions are waited for, without end. */
+static int help(const struct io_uring *ring, unsigned count, const void *mask)
+{
+	return count == 1 ? bv_help_ring(ring->ring_fd, mask) : 0;
+}
+
 int op_uring_submit_and_wait(const char *call, struct io_uring *ring,
 			     unsigned count)
 {
 	struct bv_submission s;
-	int result;
+	int result, waited;
 
 	(void)call;
-	if (!take_all(&s, ring))
+	if (!take_all(&s, ring) && bv_queue_bell() < 0)
 		return leave(&s, real_io_uring_submit_and_wait(ring, count));
-	if (submit(&s, ring, &result) && count > 0)
-		real_io_uring_submit_and_wait(ring, count);
+	if (submit(&s, ring, &result) && count > 0) {
+		waited = help(ring, count, NULL);
+		if (waited == 0)
+			waited = real_io_uring_submit_and_wait(ring, count);
+		if (result == 0)
+			result = waited;
+	}
 	return leave(&s, result);
 }
 
@@ -298,18 +310,23 @@ int op_uring_get_cqe(const char *call, struct io_uring *ring, void **cqe,
 
 	(void)call;
 	enter_library(&s, ring);
+	*cqe = NULL;
 	if (bv_disks == 0 || count == 0 ||
-	    !bv_take(&s, bv_uring_of(ring, &unknown), NULL, count))
-		return leave(&s, real___io_uring_get_cqe(ring, cqe, count, wait,
+	    !bv_take(&s, bv_uring_of(ring, &unknown), NULL, count)) {
+		result = count == 0 ? help(ring, wait, mask) : 0;
+		return leave(&s, result < 0 ? result :
+				 real___io_uring_get_cqe(ring, cqe, count, wait,
 							 mask));
+	}
 	result = (int)raw_call(SYS_io_uring_enter, ring->ring_fd, count, 0, 0, 0,
 			       0);
 	bv_launch(&s);
-	if (result >= 0 && (unsigned)result == s.total)
-		return leave(&s, real___io_uring_get_cqe(ring, cqe, 0, wait,
-							 mask));
-	*cqe = NULL;
-	return leave(&s, result < 0 ? result : -EAGAIN);
+	if (result >= 0 && (unsigned)result < s.total)
+		result = -EAGAIN;
+	else if (result >= 0)
+		result = help(ring, wait, mask);
+	return leave(&s, result < 0 ? result :
+			 real___io_uring_get_cqe(ring, cqe, 0, wait, mask));
 }
 
 int op_uring_enter(const char *call, unsigned fd, unsigned count, unsigned wait,

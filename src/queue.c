@@ -2,14 +2,15 @@
 #include <errno.h>
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
+#include <stddef.h>
 #include <sys/mman.h>
 #include <time.h>
 
 #include <blkverify/disk.h>
 #include <blkverify/memory.h>
 #include <blkverify/queue.h>
-#include <blkverify/thread.h>
 
+#include "bell.h"
 #include "bits.h"
 #include "raw.h"
 #include "transfer.h"
@@ -36,6 +37,7 @@ static struct entry {
 	struct bv_request request;
 	struct bv_transfer t;
 	bool writes;
+	unsigned bell;
 	atomic_bool sent;            /* the kernel hands it on with all of it */
 } entries[MOST];
 
@@ -112,6 +114,7 @@ static void give_bytes(const unsigned char *bytes, size_t n)
 
 static void give_back(struct entry *e)
 {
+	bell_landed(e->bell);
 	bv_inflight_drop(&e->t.range);
 	give_bytes(e->t.bytes, e->t.total);
 	give_entry(e);
@@ -188,6 +191,27 @@ static void leave_to_others(struct entry *e)
 		finish(&e->job);
 }
 
+/* One that helps has no buffer of its own. */
+static void take_over(struct entry *e)
+{
+	if (bv_thread.own) {
+		e->t.buffer = bv_buffer_own();
+		return;
+	}
+	e->t.buffer = bv_buffer_get();
+	bv_inflight_own(&e->t.range);
+}
+
+static void let_go(struct entry *e, bool passed)
+{
+	if (bv_thread.own)
+		return;
+	bv_buffer_put(e->t.buffer);
+	/* What it does next waits for the rest. */
+	if (!passed)
+		bv_inflight_give(&e->t.range, atomic_load(&agent));
+}
+
 /* False: there is more to it. */
 static bool pass(struct entry *e, ssize_t *result)
 {
@@ -198,9 +222,10 @@ static bool pass(struct entry *e, ssize_t *result)
 	    atomic_load_explicit(&usual, memory_order_relaxed) >= bv_queue_slow)
 		return false;
 	since = now();
-	e->t.buffer = bv_buffer_own();
+	take_over(e);
 	passed = e->t.buffer && (e->writes ? bv_transfer_pass_write(&e->t) :
 					     bv_transfer_pass_read(&e->t, result));
+	let_go(e, passed);
 	note_time(since);
 	if (passed)
 		atomic_fetch_add(&bv_queue_passed, 1);
@@ -234,15 +259,34 @@ static void refused(struct entry *e, long result)
 	leave_to_others(e);
 }
 
+static struct entry *entry_of(struct iocb *cb)
+{
+	return (struct entry *)(void *)((char *)cb - offsetof(struct entry, cb));
+}
+
+/* Who waits for it is to hear of it. Then it is the kernel's, and whose it
+ * hands it to. */
+static void let_fly(struct entry *e)
+{
+	int fd = bell_fd(e->bell);
+
+	if (fd >= 0) {
+		e->cb.aio_flags = IOCB_FLAG_RESFD;
+		e->cb.aio_resfd = (uint32_t)fd;
+	}
+	atomic_store(&e->sent, true);
+}
+
 static void hand_over(struct iocb **cb, unsigned count)
 {
+	for (unsigned i = 0; i < count; i++)
+		let_fly(entry_of(cb[i]));
 	while (count > 0) {
-		struct entry *e = (struct entry *)(uintptr_t)cb[0]->aio_data;
 		long n = raw_call(SYS_io_submit, (long)context, count, (long)cb,
 				  0, 0, 0);
 
 		if (n <= 0) {
-			refused(e, n);
+			refused(entry_of(cb[0]), n);
 			n = 1;
 		}
 		cb += n;
@@ -273,7 +317,7 @@ void bv_queue_submit(struct bv_batch *batch)
 		return;
 	}
 	for (unsigned i = 0; i < count; i++) {
-		struct entry *e = (struct entry *)(uintptr_t)batch->cb[i]->aio_data;
+		struct entry *e = entry_of(batch->cb[i]);
 
 		e->next = atomic_load(&pending);
 		while (!atomic_compare_exchange_weak(&pending, &e->next, e))
@@ -284,7 +328,7 @@ void bv_queue_submit(struct bv_batch *batch)
 		submit_pending();
 }
 
-/* ---- the thread ---- */
+/* ---- events ---- */
 
 static long take_events(struct io_event *event, long least,
 			const struct timespec *patience)
@@ -293,14 +337,123 @@ static long take_events(struct io_event *event, long least,
 			(long)event, (long)patience, 0);
 }
 
+/* Is there something to take? The kernel's ring of completions is in our
+ * memory, as any program's (linux/aio_abi.h; fs/aio.c). */
+static bool has_come_back(uint32_t *head)
+{
+	struct ring { uint32_t id, nr, head, tail; } *ring = (struct ring *)context;
+
+	*head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
+	return *head != __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+}
+
+static const struct timespec at_once = { 0, 0 };
+
+/* ---- those who help ---- */
+
+/* More at a time than this, and the thread here is to take its share. */
+#define SHARE 8
+
+static _Atomic uint32_t heard;       /* bells, by helpers */
+static _Atomic uint32_t alarms;      /* futex: the thread is wanted */
+_Atomic uint64_t bv_queue_helped;
+
+int bv_queue_bell(void)
+{
+	return atomic_load(&agent) != 0 ? bell_wait_fd() : -1;
+}
+
+static void rouse(void)
+{
+	atomic_fetch_add(&alarms, 1);
+	raw_futex_wake(&alarms, 1);
+}
+
+bool bv_queue_has_come_back(void)
+{
+	uint32_t head;
+
+	return atomic_load(&agent) != 0 && has_come_back(&head);
+}
+
+void bv_queue_help(bool rung)
+{
+	struct io_event event[BV_BATCH];
+	long n = 0;
+
+	if (rung) {
+		bell_hush();
+		atomic_fetch_add(&heard, 1);
+	}
+	if (bv_queue_has_come_back())
+		n = take_events(event, 0, &at_once);
+	if (n > SHARE)
+		rouse();
+	for (long i = 0; i < n; i++)
+		come_back((struct entry *)(uintptr_t)event[i].data,
+			  (ssize_t)event[i].res);
+	if (n > 0)
+		atomic_fetch_add(&bv_queue_helped, (uint64_t)n);
+}
+
+/* ---- the thread ---- */
+
+/* Helpers were there this many times in a row: they are trusted. */
+#define TRUST 8
+
+/* Looks for something left every millisecond, so many times after the last
+ * bell. */
+#define LOOKS 16
+
+/* What it knows of helpers. */
+struct trust {
+	uint32_t heard;              /* so far */
+	unsigned times;
+};
+
+static bool is_spared(struct trust *trust)
+{
+	uint32_t now = atomic_load(&heard);
+
+	trust->times = now != trust->heard ? trust->times + 1 :
+					     trust->times / 2;
+	trust->heard = now;
+	return trust->times >= TRUST;
+}
+
+/* Until helpers need help, or have nothing to do. */
+static void stand_by(struct trust *trust)
+{
+	static const struct timespec a_moment = { 0, 1000 * 1000 };
+	uint32_t alarm = atomic_load(&alarms), last = 0, head, now;
+	bool was = false, is;
+
+	for (int left = LOOKS; left > 0; left--) {
+		raw_futex_wait(&alarms, alarm, &a_moment);
+		is = has_come_back(&head);
+		if (atomic_load(&alarms) != alarm || (is && was && head == last)) {
+			trust->times = 0;
+			return;
+		}
+		was = is;
+		last = head;
+		now = atomic_load(&heard);
+		if (now != trust->heard)
+			left = LOOKS;
+		trust->heard = now;
+	}
+}
+
 /* -ETIMEDOUT: there was nothing to do for a while. */
-static long wait_events(struct io_event *event)
+static long wait_events(struct io_event *event, struct trust *trust)
 {
 	static const struct timespec a_while = { 1, 0 };
 	long n = 0;
 
 	atomic_store(&awake, false);
 	if (!submit_pending()) {
+		if (is_spared(trust))
+			stand_by(trust);
 		n = take_events(event, 1, &a_while);
 		if (n == 0)
 			n = -ETIMEDOUT;
@@ -311,8 +464,8 @@ static long wait_events(struct io_event *event)
 
 static void *work(void *unused)
 {
-	static const struct timespec at_once = { 0, 0 };
 	struct io_event event[BV_BATCH];
+	struct trust trust = { 0, 0 };
 	long n;
 
 	(void)unused;
@@ -322,7 +475,7 @@ static void *work(void *unused)
 		submit_pending();
 		n = take_events(event, 0, &at_once);
 		if (n == 0)
-			n = wait_events(event);
+			n = wait_events(event, &trust);
 		if (n == -ETIMEDOUT && bv_thread_are_alone())
 			break;
 		for (long i = 0; i < n; i++)
@@ -348,6 +501,7 @@ static bool make(void)
 		return false;
 	if (raw_call(SYS_io_setup, MOST, (long)&context, 0, 0, 0, 0) == 0) {
 		atomic_store(&arena, map);
+		bell_begin();
 		if (bv_thread_make(work, NULL, NULL) == 0)
 			return true;
 		raw_call(SYS_io_destroy, (long)context, 0, 0, 0, 0, 0);
@@ -465,9 +619,9 @@ bool bv_queue_add(struct bv_batch *batch, struct bv_disk *disk,
 		return false;
 	}
 	bv_inflight_give(&e->t.range, atomic_load(&agent));
+	e->bell = bell_flies();
 	prepare(e);
 	bv_pool_enter(&bv_requests);
-	atomic_store(&e->sent, true);
 	batch->cb[batch->count++] = &e->cb;
 	if (batch->count == BV_BATCH)
 		bv_queue_submit(batch);
@@ -477,6 +631,7 @@ bool bv_queue_add(struct bv_batch *batch, struct bv_disk *disk,
 void bv_queue_forked(void)
 {
 	bv_pool_forked(&finishers);
+	bell_forked();
 	for (unsigned word = 0; word < MOST / 64; word++)
 		atomic_store(&used[word], 0);
 	for (unsigned word = 0; word < WORDS; word++)

@@ -20,6 +20,8 @@ struct bv_thread {
 	int asker;                   /* in whose name a thread of ours works,  */
 	uint64_t asked;              /* and since when: nanoseconds since 1970;
 	                                0: in its own */
+	unsigned bell;               /* rings for what it has in flight
+	                                (bell.h); 0: it never had anything */
 	bool own;                    /* it is one of ours */
 	bool masked;                 /* no signal can come in between now */
 	bool inside;                 /* in a call of the engine's own that may

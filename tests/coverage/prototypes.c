@@ -59,6 +59,8 @@ struct open_how;
 #define LEFT_OUT_(...) SECOND(__VA_ARGS__, 0, 0)
 #define LEFT_OUT(name) LEFT_OUT_(UNDECLARED_##name, 0)
 
+#define UNDECLARED___poll ~, 1
+#define UNDECLARED___poll_chk ~, 1
 #define UNDECLARED___read ~, 1
 #define UNDECLARED___read_chk ~, 1
 #define UNDECLARED___pread64 ~, 1

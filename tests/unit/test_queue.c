@@ -1,6 +1,8 @@
 /* queue: transfers that the kernel has in flight. */
 #include "pair.h"
 
+#include <poll.h>
+
 #include <blkverify/pool.h>
 #include <blkverify/queue.h>
 
@@ -353,6 +355,131 @@ static void test_waited_for(void **state)
 	assert_true(pair_same());
 }
 
+/* ---- helped ---- */
+
+/* As somebody who waits for item n; its result. */
+static ssize_t help_with(int n, bool writes, void *at, size_t length,
+			 int64_t offset)
+{
+	struct bv_batch batch = { .count = 0 };
+	raw_sigset mask = raw_block_signals();
+	bool begun = add(&batch, n, writes, at, length, offset);
+
+	bv_queue_submit(&batch);
+	while (begun && !atomic_load(&item[n].ended)) {
+		struct pollfd bell = { .fd = bv_queue_bell(), .events = POLLIN };
+
+		/* Done with by now, or by others; then nothing rings. */
+		if (poll(&bell, 1, 1) == 1 || bv_queue_has_come_back()) {
+			bv_thread.masked = true;
+			bv_queue_help(bell.revents != 0);
+			bv_thread.masked = false;
+		}
+	}
+	raw_sigmask(mask);
+	return begun ? item[n].result : -1;
+}
+
+static void become_trusted(void)
+{
+	uint64_t wanted = atomic_load(&bv_queue_helped) + 50;
+	double limit = pair_now() + 20;
+	unsigned i = 0;
+
+	while (atomic_load(&bv_queue_helped) < wanted && pair_now() < limit) {
+		int64_t offset = i % 8 * 512;
+
+		memset(bytes[0], 0, 4096);
+		assert_int_equal(help_with(0, false, bytes[0], 4096, offset),
+				 4096);
+		assert_true(pair_is_pattern(bytes[0], 4096, (uint64_t)offset, 0));
+		i++;
+	}
+	assert_true(atomic_load(&bv_queue_helped) >= wanted);
+}
+
+static void test_helped(void **state)
+{
+	(void)state;
+	use_target();
+	assert_int_equal(bv_queue_bell(), -1);
+	become_trusted();
+	assert_int_equal(bv_queue_bell(), -1);
+	for (unsigned i = 0; i < 50; i++) {
+		pair_pattern(bytes[1], 4096, i, i + 9);
+		assert_int_equal(help_with(0, true, bytes[1], 4096, 0), 4096);
+	}
+	/* None of it is held any more. */
+	item[1].job.run = overwrite;
+	atomic_store(&item[1].ended, 0);
+	assert_int_equal(bv_pool_submit(&bv_requests, &item[1].job), 0);
+	bv_pool_drain(&bv_requests);
+	assert_int_equal(item[1].result, 512);
+	assert_true(pair_same());
+	assert_int_equal(pair_said("blkverify"), 0);
+}
+
+static void test_helped_with_wrong_bytes(void **state)
+{
+	(void)state;
+	use_target();
+	become_trusted();
+	pair_spoil(pair.shadow, 9000);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(help_with(0, false, bytes[0], 4096, 8192), 4096);
+	assert_int_equal(pair_said("at offset 9000"), 20);
+	bv_pool_drain(&bv_requests);
+	/* Given back by whoever reported it. */
+	assert_int_equal(pair_write_pattern(4096, 8192, 1), 4096);
+	assert_true(pair_same());
+}
+
+/* Who helped once does not for ever. */
+static void test_helped_no_more(void **state)
+{
+	(void)state;
+	use_target();
+	become_trusted();
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(one(false, bytes[0], 4096, i * 512), 4096);
+	read_many();
+}
+
+static void *helper(void *argument)
+{
+	int n = (int)(intptr_t)argument;
+	intptr_t good = 0;
+
+	for (int i = 0; i < 200; i++) {
+		int64_t offset = n * 4096 + i % 4 * 512;
+		ssize_t result = help_with(n, i % 2, bytes[n], 2048, offset);
+
+		/* It was there already, or another one was in the way. */
+		good += result == 2048 || result == -1;
+	}
+	return (void *)good;
+}
+
+/* Each takes what others have in flight as well. */
+static void test_many_helpers(void **state)
+{
+	pthread_t thread[10];
+	void *good;
+
+	(void)state;
+	use_target();
+	for (intptr_t i = 0; i < 10; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, helper,
+						(void *)i), 0);
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(pthread_join(thread[i], &good), 0);
+		assert_int_equal((intptr_t)good, 200);
+	}
+	bv_pool_drain(&bv_requests);
+	assert_true(pair_same());
+	assert_int_equal(pair_said("blkverify"), 0);
+}
+
 static void child(void)
 {
 	double limit = pair_now() + 20;
@@ -365,12 +492,14 @@ static void child(void)
 	memset(bytes[0], 0, 512);
 	CHECK(one(false, bytes[0], 512, 512) == 512);
 	CHECK(pair_is_pattern(bytes[0], 512, 512, 0));
+	CHECK(help_with(0, false, bytes[0], 512, 512) == 512);
 }
 
 static void test_after_fork(void **state)
 {
 	(void)state;
 	use_target();
+	become_trusted();
 	assert_int_equal(pair_child(child), 0);
 	read_many();
 }
@@ -390,6 +519,10 @@ int main(void)
 		TEST(test_not_begun),
 		TEST(test_many),
 		TEST(test_waited_for),
+		TEST(test_helped),
+		TEST(test_helped_with_wrong_bytes),
+		TEST(test_helped_no_more),
+		TEST(test_many_helpers),
 		TEST(test_after_fork),
 	};
 

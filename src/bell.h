@@ -1,0 +1,35 @@
+/* bell: what a thread that waits can wait for, besides its own affairs: that
+ * something it has in flight has come back (queue.c). An eventfd, which the
+ * kernel rings.
+ *
+ * A few are shared by all threads: who hears one of another's looks in vain.
+ * Functions of the calling thread's bell need no lock.
+ */
+#ifndef BV_BELL_H
+#define BV_BELL_H
+
+#include <stdbool.h>
+
+/* The calling thread is about to have transfers in flight, the first of all
+ * threads: its bell is made before a program can count its descriptors. */
+void bell_begin(void);
+
+/* One more transfer of the calling thread's flies. Returns the bell that is to
+ * ring when it comes back, for bell_landed. */
+unsigned bell_flies(void);
+void bell_landed(unsigned bell);
+
+/* Its descriptor now; -1: nobody has ever waited for this one. */
+int bell_fd(unsigned bell);
+
+/* The calling thread's, made if there is none yet; -1: nothing of its flies,
+ * or there is no descriptor to be had. */
+int bell_wait_fd(void);
+
+/* It was heard, and rings no more. */
+void bell_hush(void);
+
+/* In the child after fork. */
+void bell_forked(void);
+
+#endif
