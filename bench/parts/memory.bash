@@ -8,4 +8,4 @@ begin_part() { make_images 64M; }
 
 rows() { printf '%s threads\n' 0 1 16; }
 
-cell() { way "$1" "$clients/footprint" "$target" "$2"; }
+cell() { way "$1" "$BLK_SNIPPETS/footprint" "$target" "$2"; }

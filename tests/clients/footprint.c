@@ -1,6 +1,7 @@
 /* How much memory a process has that reads and writes a file: KiB, without what it shares with files on disk that
  * others map as well (Pss of /proc/self/smaps_rollup).  footprint FILE THREADS
- * Each thread reads and writes a MiB at a time, sixteen times; with 0 threads the file is only opened. */
+ * Each thread reads and writes a MiB at a time, sixteen times; with 0 threads the file is only opened.
+ * build: -lpthread */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
