@@ -1,4 +1,5 @@
 /* buffer: see include/blkverify/buffer.h. */
+#include <errno.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
@@ -17,17 +18,23 @@ static _Atomic uint64_t taken;
 static _Atomic uint32_t returned;   /* futex: counts while somebody waits */
 static _Atomic uint32_t waiting;
 
-int bv_buffer_start(void)
+struct bv_buffer *bv_buffer_map(unsigned count)
 {
-	void *map = raw_mmap(NULL,
-			     (BUFFERS + RESERVED) * sizeof(struct bv_buffer),
-			     PROT_READ | PROT_WRITE,
+	size_t bytes = count * sizeof(struct bv_buffer);
+	void *map = raw_mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (raw_is_error(map))
-		return (int)(long)map;
-	pool = map;
-	return 0;
+		return NULL;
+	/* Huge ones would take what is not used as well. */
+	raw_call(SYS_madvise, (long)map, (long)bytes, MADV_NOHUGEPAGE, 0, 0, 0);
+	return map;
+}
+
+int bv_buffer_start(void)
+{
+	pool = bv_buffer_map(BUFFERS + RESERVED);
+	return pool ? 0 : -ENOMEM;
 }
 
 static int take_lowest(void)
@@ -81,14 +88,9 @@ void bv_buffer_put(struct bv_buffer *buffer)
 struct bv_buffer *bv_buffer_own(void)
 {
 	static __thread struct bv_buffer *own;
-	void *map;
 
-	if (own)
-		return own;
-	map = raw_mmap(NULL, sizeof(struct bv_buffer), PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (!raw_is_error(map))
-		own = map;
+	if (!own)
+		own = bv_buffer_map(1);
 	return own;
 }
 

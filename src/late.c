@@ -103,7 +103,7 @@ static int start_threads(unsigned threads)
 	if (buffers)
 		return 0;
 	stacks = reserve(threads * sizeof(*stacks));
-	buffers = reserve(threads * sizeof(*buffers));
+	buffers = bv_buffer_map(threads);
 	if (!stacks || !buffers)
 		return -ENOMEM;
 	for (unsigned i = 0; i < threads; i++)
@@ -481,15 +481,14 @@ uint64_t bv_late_clock(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-void bv_late_took(uint64_t since, size_t n)
+void bv_late_took(uint64_t nanoseconds, size_t n)
 {
 	int32_t was = atomic_load_explicit(&usual, memory_order_relaxed);
 	int64_t over;
 
-	if (since == 0)
+	if (!on)
 		return;
-	over = (int64_t)(bv_late_clock() - since) - WORTH -
-	       (int64_t)n / BYTES_WORTH;
+	over = (int64_t)nanoseconds - WORTH - (int64_t)n / BYTES_WORTH;
 	if (over > 1000000000)
 		over = 1000000000;
 	atomic_store_explicit(&usual, was - was / 8 + (int32_t)over / 8,

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <linux/fs.h>
 #include <sched.h>
+#include <string.h>
 
 #include <blkverify/compare.h>
 #include <blkverify/disk.h>
@@ -70,28 +71,66 @@ static bool is_disturbed(struct bv_transfer *t)
 		       : bv_inflight_disturbed(&t->range);
 }
 
+/* The part of the shadow that differs at first begins the buffer: it goes to its
+ * place in the piece, for the report, and the rest comes around it. */
+static int complete(struct bv_transfer *t, size_t n, uint64_t start, size_t first)
+{
+	unsigned char *shadow = t->buffer->shadow;
+	size_t part = first - first % BV_PART, end = part + BV_PART;
+	int result;
+
+	memmove(shadow + part, shadow, end < n ? BV_PART : n - part);
+	result = bv_shadow_read(t->disk, shadow, part, start);
+	if (result < 0 || end >= n)
+		return result;
+	return bv_shadow_read(t->disk, shadow + end, n - end, start + end);
+}
+
+/* n bytes of the target, at actual, against the shadow at start, part by part.
+ * Returns where they differ, and the shadow's bytes are in the buffer; or n, or a
+ * negative errno, the shadow's. */
+static ssize_t find_difference(struct bv_transfer *t, const unsigned char *actual,
+			       size_t n, uint64_t start)
+{
+	unsigned char *shadow = t->buffer->shadow;
+	size_t at = 0, part, same;
+	uint64_t took = 0, clock;
+	int result;
+
+	do {
+		part = n - at < BV_PART ? n - at : BV_PART;
+		clock = bv_late_clock();
+		result = bv_shadow_read(t->disk, shadow, part, start + at);
+		took += bv_late_clock() - clock;
+		if (result < 0)
+			return result;
+		same = bv_compare_first(actual + at, shadow, part);
+		at += same;
+	} while (same == part && at < n);
+	bv_late_took(took, n);
+	if (at < n)
+		result = complete(t, n, start, at);
+	return result < 0 ? result : (ssize_t)at;
+}
+
 /* [start, end) of the target, at actual, against the shadow. Returns 0, a
  * negative errno for the program, AGAIN or NOT_OURS. */
 static int compare_known(struct bv_transfer *t, const unsigned char *actual,
 			 uint64_t start, uint64_t end)
 {
 	const struct bv_request *request = t->request;
-	size_t n = end - start, first;
+	size_t n = end - start;
 	struct bv_mismatch m;
-	uint64_t clock;
+	ssize_t first;
 	bool ours;
-	int result;
 
 	if (n == 0)
 		return 0;
-	clock = bv_late_clock();
-	result = bv_shadow_read(t->disk, t->buffer->shadow, n, start);
-	bv_late_took(clock, n);
-	if (result < 0)
+	first = find_difference(t, actual, n, start);
+	if (first < 0)
 		return bv_fail_shadow(t->disk, BV_OP_READ, request->call,
-				      request->fd, start, n, result);
-	first = bv_compare_first(actual, t->buffer->shadow, n);
-	if (first == n)
+				      request->fd, start, n, (int)first);
+	if ((size_t)first == n)
 		return 0;
 	if (is_disturbed(t))
 		return AGAIN;
@@ -111,7 +150,8 @@ static int compare_known(struct bv_transfer *t, const unsigned char *actual,
 		.offset = t->offset, .length = t->total,
 		.actual = actual, .should = t->buffer->shadow,
 		.data_offset = start, .data_length = n,
-		.persistence = ours ? look_again(t, start, end, start + first) :
+		.persistence = ours ? look_again(t, start, end,
+						  start + (size_t)first) :
 				      BV_UNTOLD,
 	};
 	return bv_policy_mismatch(t->disk, &m);
@@ -415,13 +455,11 @@ int bv_transfer_try_read(struct bv_transfer *t)
 bool bv_transfer_pass_read(struct bv_transfer *t, ssize_t *result)
 {
 	struct bv_disk *disk = t->disk;
-	unsigned char *should = t->buffer->shadow;
 	size_t n = t->total, given;
 
 	if (bv_unknown_any(disk) || bv_memory_any(disk) ||
 	    should_return(disk, t->offset, n) != n ||
-	    bv_shadow_read(disk, should, n, t->offset) < 0 ||
-	    bv_compare_first(t->bytes, should, n) != n)
+	    find_difference(t, t->bytes, n, t->offset) != (ssize_t)n)
 		return false;
 	given = bv_user_scatter(&t->cursor, t->bytes, n);
 	*result = given ? (ssize_t)given : -EFAULT;

@@ -121,7 +121,7 @@ static int mirror(struct bv_transfer *t, uint64_t offset, size_t put)
 		return leave_unknown(disk, offset, end);
 	clock = bv_late_clock();
 	result = bv_shadow_write(disk, t->bytes, put, offset);
-	bv_late_took(clock, put);
+	bv_late_took(bv_late_clock() - clock, put);
 	if (end > atomic_load(&disk->state->size))
 		bv_disk_resized(disk, end);
 	if (result < 0)

@@ -64,6 +64,25 @@ under_valgrind() {
 	assert_status 99
 }
 
+# ---- how much ----
+
+# assert_footprint THREADS: under 8 MiB more than a native run has, and the queue
+assert_footprint() {
+	local native more queue=0
+	[ "$BLK_MODE" != pool ] || queue=4096
+	native=$(footprint "$TARGET" "$1")
+	BLKVERIFY_QUEUE=4M run shim footprint "$TARGET" "$1"
+	assert_clean
+	more=$((output - native - queue))
+	echo "# $1 threads: $more KiB" >&3
+	[ "$more" -gt 0 ] && [ "$more" -lt 8192 ] || fail_with "$1 threads: $more KiB more than $native"
+}
+
+@test "memory for large blocks read and written by many threads" {
+	make_pair 16M
+	assert_footprint 16
+}
+
 # ---- AddressSanitizer in the program ----
 
 build_with_asan() {

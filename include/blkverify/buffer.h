@@ -12,8 +12,14 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* Bytes of one piece. Larger requests are done piece by piece under one hold. */
+/* Bytes of one piece. Larger requests are done piece by piece under one hold.
+ * With O_DIRECT each is a request to the device, which likes them large. */
 #define BV_PIECE (256u * 1024)
+
+/* Bytes of the shadow that are read and compared at a time. The rest of its side
+ * of a buffer is for reports and for stores to mappings, and takes no memory
+ * before. */
+#define BV_PART (64u * 1024)
 
 struct bv_buffer {
 	struct iovec iov[1024];              /* IOV_MAX of Linux */
@@ -23,6 +29,10 @@ struct bv_buffer {
 	unsigned char target[4096 + BV_PIECE];
 	unsigned char shadow[BV_PIECE];
 };
+
+/* So many of them, which take memory page by page as they are used. NULL: there
+ * is no address space. */
+struct bv_buffer *bv_buffer_map(unsigned count);
 
 /* Maps the pool. Returns 0 or a negative errno. Start only. */
 int bv_buffer_start(void);

@@ -96,10 +96,10 @@ void bv_late_wrong(void);
  * shadow has what the target has when somebody comes to look. */
 void bv_late_dies(void);
 
-/* Around the shadow's part, of n bytes: what bv_late_clock returned before it.
- * 0 where nothing is ever late. */
+/* The shadow's part, of n bytes, took so many nanoseconds by this clock. It
+ * stands still where nothing is ever late. */
 uint64_t bv_late_clock(void);
-void bv_late_took(uint64_t since, size_t n);
+void bv_late_took(uint64_t nanoseconds, size_t n);
 
 /* In the child after fork: what is under way is the parent's. */
 void bv_late_forked(void);

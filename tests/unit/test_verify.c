@@ -231,6 +231,66 @@ static void test_every_byte_is_compared(void **state)
 	assert_int_equal(pair_said("blkverify"), 0);
 }
 
+/* The only runs that differ are of one byte, at first and last, or between. */
+static void told(size_t first, size_t last)
+{
+	bool apart = last / 512 > first / 512 + 1;
+	char line[128];
+
+	snprintf(line, sizeof(line), "contents mismatch in sector %zu at offset "
+		 "%zu\n", first / 512, first);
+	assert_int_equal(pair_said(line), 1);
+	assert_int_equal(pair_said("contents mismatch"), 1);
+	assert_int_equal(pair_said("  sectors "), apart ? 2 : 1);
+	snprintf(line, sizeof(line), "bytes %zu-%zu\n", first,
+		 apart ? first : last);
+	assert_int_equal(pair_said(line), 1);
+	snprintf(line, sizeof(line), "bytes %zu-%zu\n", apart ? last : first,
+		 last);
+	assert_int_equal(pair_said(line), 1);
+	pair_hush();
+}
+
+/* The shadow is compared in parts, and all of a piece is looked at for the
+ * report. By turns in one piece and in the other, so that what a report finds in
+ * the buffer is not what belongs there. */
+static void test_pieces_are_told_whole(void **state)
+{
+	size_t n = 2 * BV_PIECE - BV_PART - 777;
+	unsigned char *large = malloc(n);
+
+	(void)state;
+	pair_stop();
+	pair_make_file(pair.target, n);
+	pair_make_file(pair.shadow, n);
+	pair_restart();
+	for (size_t turn = 0; turn < n / BV_PART + 1; turn++) {
+		size_t piece = turn % 2 * BV_PIECE;
+		size_t part = piece + turn / 2 * BV_PART;
+		size_t last = (n < piece + BV_PIECE ? n : piece + BV_PIECE) - 1;
+		size_t end = n < part + BV_PART ? n : part + BV_PART;
+
+		pair_spoil(pair.target, last);
+		for (int i = 0; i < 3; i++) {
+			size_t first = i == 0 ? part :
+				       i == 1 ? part + 30000 : end - 2000;
+
+			pair_spoil(pair.target, first);
+			assert_int_equal(pair_read(large, n, 0), n);
+			told(first, last);
+			pair_spoil(pair.target, first);
+		}
+		pair_spoil(pair.target, last);
+		pair_spoil(pair.target, end - 1);
+		assert_int_equal(pair_read(large, n, 0), n);
+		told(end - 1, end - 1);
+		pair_spoil(pair.target, end - 1);
+	}
+	assert_int_equal(pair_read(large, n, 0), n);
+	assert_int_equal(pair_said("blkverify"), 0);
+	free(large);
+}
+
 /* Beside what was read, nothing is. */
 static void test_neighbours_are_not_compared(void **state)
 {
@@ -1021,6 +1081,7 @@ int main(void)
 		TEST(test_counts),
 		TEST(test_counts_what_the_killed_did),
 		TEST(test_every_byte_is_compared),
+		TEST(test_pieces_are_told_whole),
 		TEST(test_neighbours_are_not_compared),
 		TEST(test_mismatch_fails_the_call),
 		TEST(test_position_stays_when_the_call_fails),
