@@ -255,6 +255,7 @@ static ssize_t odd_return(struct bv_transfer *t, uint64_t offset, size_t n,
 				t->offset, t->total, total,
 				(ssize_t)should_return(t->disk, t->offset,
 						       t->total));
+	t->fails = got >= 0 && result < 0;
 	return result < 0 ? result : got;
 }
 
@@ -304,6 +305,7 @@ ssize_t bv_transfer_verify(struct bv_transfer *t, size_t n, uint64_t offset)
 	} while (result == AGAIN);
 	if (result == NOT_OURS && !t->request->guessed)
 		return got;
+	t->fails = result < 0;
 	return result < 0 ? result : got;
 }
 
@@ -346,7 +348,8 @@ static ssize_t read_pieces(struct bv_transfer *t)
 		if (bv_memory_any(t->disk) && bv_transfer_is_astray(t))
 			got = BV_ASTRAY;
 		if (got < 0)
-			return done && got != BV_ASTRAY ? (ssize_t)done : got;
+			return done && got != BV_ASTRAY && !t->fails ?
+				       (ssize_t)done : got;
 		if (bv_memory_any(t->disk))
 			bv_memory_overlay(t->disk, t->bytes, (size_t)got, offset);
 		given = bv_user_scatter(&t->cursor, t->bytes, (size_t)got);

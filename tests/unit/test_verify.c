@@ -319,6 +319,32 @@ static void test_mismatch_fails_the_call(void **state)
 	assert_int_equal(pair_read(bytes, 1024, 0), 1024);
 }
 
+/* Who is given less than he asked for may take that for the end of the file. */
+static void test_mismatch_further_on_fails_the_call(void **state)
+{
+	size_t n = 3 * BV_PIECE;
+	unsigned char *large = malloc(n);
+
+	(void)state;
+	pair_stop();
+	pair_make_file(pair.target, n);
+	pair_make_file(pair.shadow, n);
+	pair.config.on_mismatch = BV_MISMATCH_EIO;
+	pair_restart();
+	pair_spoil(pair.target, BV_PIECE + 700);
+	assert_int_equal(pair_read(large, n, 0), -EIO);
+	assert_int_equal(pair_read(large, n, -1), -EIO);
+	assert_int_equal(lseek(pair.fd, 0, SEEK_CUR), 0);
+	assert_int_equal(pair_said("contents mismatch"), 2);
+	pair_spoil(pair.target, BV_PIECE + 700);
+	assert_int_equal(pair_read(large, n, 0), n);
+	/* Nor does it end where it should not. */
+	assert_int_equal(truncate(pair.target, 2 * BV_PIECE), 0);
+	assert_int_equal(pair_read(large, n, 0), -EIO);
+	assert_int_equal(pair_said("return value mismatch"), 1);
+	free(large);
+}
+
 static void test_position_stays_when_the_call_fails(void **state)
 {
 	(void)state;
@@ -1084,6 +1110,7 @@ int main(void)
 		TEST(test_pieces_are_told_whole),
 		TEST(test_neighbours_are_not_compared),
 		TEST(test_mismatch_fails_the_call),
+		TEST(test_mismatch_further_on_fails_the_call),
 		TEST(test_position_stays_when_the_call_fails),
 		TEST(test_transient),
 		TEST(test_lasting),
