@@ -35,11 +35,11 @@ void bv_help(bool rung)
 	struct bv_guard guard;
 	raw_sigset mask;
 
-	if (!rung && !bv_queue_has_come_back())
+	if (!rung && !bv_flight_has_landed())
 		return;
 	bv_guard_enter_quietly(&guard);
 	mask = hold();
-	bv_queue_help(rung);
+	bv_flight_help(rung);
 	release(mask);
 	bv_guard_leave(&guard, 0);
 }
@@ -70,7 +70,7 @@ int bv_help_ppoll(struct pollfd *fds, nfds_t count,
 		int bell;
 
 		bv_help(false);
-		bell = in_time ? bv_queue_bell() : -1;
+		bell = in_time ? bv_flight_bell() : -1;
 		if (bell < 0 || !add_bell(all, fds, count, bell))
 			return real_ppoll(fds, count, end.never ? NULL : &left,
 					  mask);
@@ -117,7 +117,7 @@ int bv_help_ring(int fd, const void *mask)
 		long result;
 
 		bv_help(false);
-		poll[1].fd = bv_queue_bell();
+		poll[1].fd = bv_flight_bell();
 		poll[1].events = POLLIN;
 		if (poll[1].fd < 0)
 			return 0;

@@ -1,5 +1,5 @@
 /* help: a thread that waits for what it submitted takes part in the work
- * (queue.h). Each wait here is that of the call it stands for, but that it
+ * (flight.h). Each wait here is that of the call it stands for, but that it
  * also ends for something that has come back, which is verified and told to
  * the program, and goes on. So a program that waits for its completion by an
  * eventfd, or for that of a ring, finds it there.
@@ -16,12 +16,12 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-#include <blkverify/queue.h>
+#include <blkverify/flight.h>
 
 /* Is there, or was there ever, anything to help with? A load. */
 static inline bool bv_helps(void)
 {
-	return bv_queue_concerns();
+	return bv_flight_concerns();
 }
 
 /* What there is to do without waiting. errno stays. */

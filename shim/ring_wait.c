@@ -109,7 +109,7 @@ static int poll_masked(int fd, const struct timespec *left,
 {
 	struct pollfd poll[2] = {
 		{ .fd = fd, .events = POLLIN },
-		{ .fd = rung ? bv_queue_bell() : -1, .events = POLLIN },
+		{ .fd = rung ? bv_flight_bell() : -1, .events = POLLIN },
 	};
 	int result = (int)raw_call(SYS_ppoll, (long)poll, 2, (long)left,
 				   (long)mask, sizeof(*mask), 0);
@@ -180,7 +180,7 @@ static int gather(struct wish *w)
 			return result;
 		if (w->interrupted && !w->mask)
 			return -EINTR;
-		result = w->mask || bv_queue_bell() >= 0 ?
+		result = w->mask || bv_flight_bell() >= 0 ?
 				 wait_polling(w, seen, &left) :
 				 wait_plain(w, seen, &left);
 		if (result < 0)

@@ -194,7 +194,7 @@ int op_uring_submit_and_wait(const char *call, struct io_uring *ring,
 	int result, waited;
 
 	(void)call;
-	if (!take_all(&s, ring) && bv_queue_bell() < 0)
+	if (!take_all(&s, ring) && bv_flight_bell() < 0)
 		return leave(&s, real_io_uring_submit_and_wait(ring, count));
 	if (submit(&s, ring, &result) && count > 0) {
 		waited = help(ring, count, NULL);

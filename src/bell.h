@@ -1,5 +1,5 @@
 /* bell: what a thread that waits can wait for, besides its own affairs: that
- * something it has in flight has come back (queue.c). An eventfd, which the
+ * something it has in flight has landed (flight.c). An eventfd, which the
  * kernel rings.
  *
  * A few are shared by all threads: who hears one of another's looks in vain.
@@ -15,7 +15,7 @@
 void bell_begin(void);
 
 /* One more transfer of the calling thread's flies. Returns the bell that is to
- * ring when it comes back, for bell_landed. */
+ * ring when it lands, for bell_landed. */
 unsigned bell_flies(void);
 void bell_landed(unsigned bell);
 

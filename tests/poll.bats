@@ -34,7 +34,7 @@ helped() {
 	gdb -q -batch -nx -ex "set startup-with-shell off" -ex "set environment LD_PRELOAD $BLK_LIB" \
 		-ex "set environment BLKVERIFY_TARGET $TARGET" -ex "set environment BLKVERIFY_SHADOW $SHADOW" \
 		-ex "set environment BLKVERIFY_MODE ${BLK_MODE:-sync}" -ex "break exit" -ex "run $1 $TARGET" \
-		-ex "print bv_queue_helped" "$BLK_SNIPPETS/poller" 2>&1 | sed -n 's/^\$1 = //p'
+		-ex "print bv_flight_helped" "$BLK_SNIPPETS/poller" 2>&1 | sed -n 's/^\$1 = //p'
 }
 
 @test "whatever a program waits by for a completion, it is there and verified" {

@@ -12,12 +12,6 @@
  * All else is for those who wait. What comes back with an error, short, or
  * wrong, or whose shadow is slow, is finished by threads of its own, that wait
  * for nothing else: those of bv_requests may be waiting for its range.
- *
- * A program that waits for what it submitted has a thread with nothing to do,
- * which would be woken by the one here in any case: it helps. That spares a
- * change of threads a request, which with one in flight at a time is most of
- * what there is to spare. While helpers are quick, the thread here keeps out
- * of their way, and only looks now and then if something was left.
  */
 #ifndef BLKVERIFY_QUEUE_H
 #define BLKVERIFY_QUEUE_H
@@ -25,15 +19,15 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include <blkverify/flight.h>
 #include <blkverify/pool.h>
-#include <blkverify/thread.h>
 #include <blkverify/verify.h>
 
 /* Transfers that are handed to the kernel together. Zero: none. */
 #define BV_BATCH 32
 struct bv_batch {
 	unsigned count;
-	struct iocb *cb[BV_BATCH];   /* linux/aio_abi.h */
+	struct bv_flight *flights[BV_BATCH];
 };
 
 /* From now on there may be some. Not where bv_target is reached by anything
@@ -50,28 +44,6 @@ bool bv_queue_add(struct bv_batch *batch, struct bv_disk *disk,
 		  struct bv_job *job,
 		  void (*done)(struct bv_job *job, ssize_t result));
 void bv_queue_submit(struct bv_batch *batch);
-
-/* Has the calling thread ever had something in flight? */
-static inline bool bv_queue_concerns(void)
-{
-	return bv_thread.bell != 0;
-}
-
-/* A descriptor that can be read when something that the calling thread has in
- * flight has come back, for as long as it waits for other things; -1: there is
- * nothing. One of own.h: it may move. */
-int bv_queue_bell(void);
-
-/* Is there something to carry on with? */
-bool bv_queue_has_come_back(void);
-
-/* Carries on with what has come back, whoever had it in flight, and does not
- * wait; done is called here. rung: the descriptor could be read. Signals are
- * blocked, and bv_thread.masked. */
-void bv_queue_help(bool rung);
-
-/* For tests: how many events helpers took. */
-extern _Atomic uint64_t bv_queue_helped;
 
 /* For tests: nanoseconds of a comparison from which on it pays to wake another
  * thread for it, and how many were carried out without one. */

@@ -367,12 +367,12 @@ static ssize_t help_with(int n, bool writes, void *at, size_t length,
 
 	bv_queue_submit(&batch);
 	while (begun && !atomic_load(&item[n].ended)) {
-		struct pollfd bell = { .fd = bv_queue_bell(), .events = POLLIN };
+		struct pollfd bell = { .fd = bv_flight_bell(), .events = POLLIN };
 
 		/* Done with by now, or by others; then nothing rings. */
-		if (poll(&bell, 1, 1) == 1 || bv_queue_has_come_back()) {
+		if (poll(&bell, 1, 1) == 1 || bv_flight_has_landed()) {
 			bv_thread.masked = true;
-			bv_queue_help(bell.revents != 0);
+			bv_flight_help(bell.revents != 0);
 			bv_thread.masked = false;
 		}
 	}
@@ -382,11 +382,11 @@ static ssize_t help_with(int n, bool writes, void *at, size_t length,
 
 static void become_trusted(void)
 {
-	uint64_t wanted = atomic_load(&bv_queue_helped) + 50;
+	uint64_t wanted = atomic_load(&bv_flight_helped) + 50;
 	double limit = pair_now() + 20;
 	unsigned i = 0;
 
-	while (atomic_load(&bv_queue_helped) < wanted && pair_now() < limit) {
+	while (atomic_load(&bv_flight_helped) < wanted && pair_now() < limit) {
 		int64_t offset = i % 8 * 512;
 
 		memset(bytes[0], 0, 4096);
@@ -395,16 +395,16 @@ static void become_trusted(void)
 		assert_true(pair_is_pattern(bytes[0], 4096, (uint64_t)offset, 0));
 		i++;
 	}
-	assert_true(atomic_load(&bv_queue_helped) >= wanted);
+	assert_true(atomic_load(&bv_flight_helped) >= wanted);
 }
 
 static void test_helped(void **state)
 {
 	(void)state;
 	use_target();
-	assert_int_equal(bv_queue_bell(), -1);
+	assert_int_equal(bv_flight_bell(), -1);
 	become_trusted();
-	assert_int_equal(bv_queue_bell(), -1);
+	assert_int_equal(bv_flight_bell(), -1);
 	for (unsigned i = 0; i < 50; i++) {
 		pair_pattern(bytes[1], 4096, i, i + 9);
 		assert_int_equal(help_with(0, true, bytes[1], 4096, 0), 4096);
