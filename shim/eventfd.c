@@ -13,14 +13,15 @@
 #include "../src/raw.h"
 #include "eventfd.h"
 
-/* Different ones in flight at a time. */
+/* Different ones held at a time. */
 #define MOST 32
 
 static struct held {
 	int ours;                    /* own.h may move it */
 	int theirs;
 	uint32_t generation;         /* of theirs, when it was taken */
-	unsigned references;
+	unsigned references;         /* requests in flight */
+	bool there;                  /* 0 of them: held for the next */
 } held[MOST];
 
 static _Atomic uint32_t lock;
@@ -36,19 +37,29 @@ static bool is_same(const struct held *h, int fd)
 {
 	long result;
 
-	if (h->references == 0 || h->theirs != fd)
+	if (!h->there || fd < 0 || h->theirs != fd)
 		return false;
 	result = raw_call(SYS_kcmp, bv_pid, bv_pid, KCMP_FILE, fd, h->ours, 0);
 	return result < 0 ? h->generation == generation(fd) : result == 0;
 }
 
+static void drop(struct held *h)
+{
+	if (h->there)
+		bv_own_release(&h->ours);
+	h->there = false;
+}
+
 static int take(int index, int fd)
 {
 	struct held *h = &held[index];
-	int result = bv_own_dup(fd, &h->ours);
+	int result;
 
+	drop(h);
+	result = bv_own_dup(fd, &h->ours);
 	if (result < 0)
 		return result;
+	h->there = true;
 	h->theirs = fd;
 	h->generation = generation(fd);
 	h->references = 1;
@@ -64,8 +75,10 @@ int bv_eventfd_get(int fd)
 		if (is_same(&held[i], fd)) {
 			held[i].references++;
 			result = i;
-		} else if (held[i].references == 0 && room < 0) {
-			room = i;
+		} else if (held[i].references == 0) {
+			/* One closed behind our back makes room first. */
+			if (room < 0 || held[i].theirs == fd)
+				room = i;
 		}
 	}
 	if (result < 0 && room >= 0)
@@ -111,17 +124,35 @@ void bv_eventfd_signal(int index)
 void bv_eventfd_put(int index)
 {
 	raw_sigset mask = lock_take(&lock);
+	struct held *h = &held[index];
 
-	if (--held[index].references == 0)
-		bv_own_release(&held[index].ours);
+	/* Closed meanwhile. */
+	if (--h->references == 0 && h->theirs < 0)
+		drop(h);
+	lock_give(&lock, mask);
+}
+
+void bv_eventfd_closing(unsigned first, unsigned last)
+{
+	raw_sigset mask = lock_take(&lock);
+
+	for (int i = 0; i < MOST; i++) {
+		struct held *h = &held[i];
+
+		if (!h->there || (unsigned)h->theirs < first ||
+		    (unsigned)h->theirs > last)
+			continue;
+		if (h->references == 0)
+			drop(h);
+		h->theirs = -1;
+	}
 	lock_give(&lock, mask);
 }
 
 void bv_eventfd_forked(void)
 {
 	for (int i = 0; i < MOST; i++) {
-		if (held[i].references > 0)
-			bv_own_release(&held[i].ours);
+		drop(&held[i]);
 		held[i].references = 0;
 	}
 	atomic_store(&lock, 0);

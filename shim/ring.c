@@ -347,6 +347,7 @@ void bv_ring_closing(unsigned first, unsigned last)
 			ring_moment();
 		ring_leave(ring);
 	}
+	bv_eventfd_closing(first, last);
 }
 
 void bv_ring_forked(void)

@@ -6,6 +6,7 @@
 #include "client.h"
 #include <libaio.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -584,6 +585,48 @@ static void destroying(void)
 	pthread_join(thread, NULL);
 }
 
+/* A closed eventfd is in nobody's epoll set, and the next one of its number is another. */
+static void notified(void)
+{
+	static const char *how[] = { "close", "dup2", "close_range", "dup3" };
+	struct epoll_event asked = { .events = EPOLLIN }, got;
+	int ep = epoll_create1(0), spare = dup(0), fd;
+	struct iocb cb, *list[1] = { &cb };
+	struct io_event event;
+	eventfd_t count;
+
+	made(8);
+	for (unsigned i = 0; i < 8; i++) {
+		fd = eventfd(0, EFD_NONBLOCK);
+		if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &asked))
+			trouble("epoll_ctl");
+		for (int round = 0; round < 3; round++) {
+			io_prep_pread(&cb, direct, buf, 4096, 0);
+			io_set_eventfd(&cb, fd);
+			say("submit", io_submit(context, 1, list));
+			say("getevents", io_getevents(context, 1, 1, &event, NULL));
+		}
+		while (epoll_wait(ep, &got, 1, 1000) != 1)
+			;
+		/* the last one is counted a little after it can be seen */
+		for (count = 0; i >= 4 && count < 3;) {
+			eventfd_t more = 0;
+
+			eventfd_read(fd, &more);
+			count += more;
+		}
+		usleep(2000);
+		printf("%s: before %d ", how[i % 4], epoll_wait(ep, &got, 1, 0));
+		switch (i % 4) {
+		case 0: close(fd); break;
+		case 1: dup2(spare, fd); close(fd); break;
+		case 2: close_range((unsigned)fd, (unsigned)fd, 0); break;
+		default: dup3(spare, fd, O_CLOEXEC); close(fd);
+		}
+		printf("after %d\n", epoll_wait(ep, &got, 1, 0));
+	}
+}
+
 static void forked(void)
 {
 	struct iocb cb, *list[1] = { &cb };
@@ -724,7 +767,7 @@ static void leaving(void)
 }
 
 #define CASES X(setup) X(full) X(rejected) X(events) X(order) X(peeking) X(spinning) X(stale) X(closing) X(clobbered) \
-	X(waiting) X(cancelling) X(mixed) X(destroying) X(forked) X(queues) X(threads) X(apart) X(leaving)
+	X(waiting) X(cancelling) X(mixed) X(destroying) X(notified) X(forked) X(queues) X(threads) X(apart) X(leaving)
 
 int main(int argc, char **argv)
 {
