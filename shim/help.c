@@ -90,6 +90,24 @@ int bv_help_ppoll(struct pollfd *fds, nfds_t count,
 	return ready;
 }
 
+/* Until fd is ready, or something has landed that may make it so. */
+static int wait_once(int fd, bool waits, const struct timespec *left,
+		     const sigset_t *mask)
+{
+	struct pollfd poll[2] = { { .fd = fd, .events = POLLIN } };
+	int ready;
+
+	bv_help(false);
+	if (!waits)
+		return 0;
+	poll[1].fd = bv_flight_bell();
+	poll[1].events = POLLIN;
+	ready = real_ppoll(poll, 2, left, mask);
+	if (ready > 0 && poll[1].revents != 0)
+		bv_help(true);
+	return ready;
+}
+
 int bv_help_epoll(int fd, struct epoll_event *events, int most,
 		  const struct timespec *timeout, const sigset_t *mask)
 {
@@ -99,10 +117,9 @@ int bv_help_epoll(int fd, struct epoll_event *events, int most,
 
 	/* What made it ready may be another thread's by then. */
 	for (;;) {
-		struct pollfd poll = { .fd = fd, .events = POLLIN };
 		bool in_time = end.never || deadline_left(&end, &left);
 
-		if (bv_help_ppoll(&poll, 1, end.never ? NULL : &left, mask) < 0)
+		if (wait_once(fd, in_time, end.never ? NULL : &left, mask) < 0)
 			return -1;
 		ready = real_epoll_pwait(fd, events, most, 0, mask);
 		if (ready != 0 || !in_time)
