@@ -32,7 +32,10 @@
 /* One io_submit. */
 struct call {
 	raw_sigset mask;             /* the caller's */
-	struct bv_disk *disk;        /* the target of the request looked at */
+	int fd;                      /* of the request looked at; before the
+	                                first -1 */
+	int flags;                   /* of the open file, or a negative errno */
+	struct bv_disk *disk;        /* the target that it is, or NULL */
 	struct bv_batch batch;
 };
 
@@ -336,12 +339,23 @@ static int find_eventfd(struct order *order)
 	return 0;
 }
 
+/* What a descriptor is does not change in the middle of a call, as far as the
+ * caller could tell. */
+static void look_at(struct call *call, int fd)
+{
+	if (fd == call->fd)
+		return;
+	call->fd = fd;
+	call->flags = raw_fcntl(fd, F_GETFL, 0);
+	call->disk = call->flags < 0 ? NULL : bv_fd_disk(fd);
+}
+
 static int submit(struct order *order, struct call *call)
 {
-	int fd = (int)order->cb.aio_fildes;
-	int flags = raw_fcntl(fd, F_GETFL, 0), result;
+	int result;
 
-	if (flags < 0 || flags & O_PATH)
+	look_at(call, (int)order->cb.aio_fildes);
+	if (call->flags < 0 || call->flags & O_PATH)
 		return -EBADF;
 	result = find_eventfd(order);
 	if (result == 0)
@@ -349,9 +363,8 @@ static int submit(struct order *order, struct call *call)
 	if (result < 0)
 		return result;
 	/* Polling moves no bytes. */
-	call->disk = bv_fd_disk(fd);
 	return call->disk && order->cb.aio_lio_opcode != IOCB_CMD_POLL ?
-		       submit_ours(order, flags, call) :
+		       submit_ours(order, call->flags, call) :
 		       submit_theirs(order, call);
 }
 
@@ -407,7 +420,7 @@ static long submit_all(struct ring *ring, long count, struct iocb **list,
 long bv_ring_submit(void *context, long count, struct iocb **list)
 {
 	struct ring *ring = ring_enter(context);
-	struct call call = { .batch = { .count = 0 } };
+	struct call call = { .fd = -1, .batch = { .count = 0 } };
 	int cancel, unused;
 	long result;
 
