@@ -5,6 +5,7 @@
 #include <blkverify/own.h>
 #include <blkverify/thread.h>
 
+#include "../src/proc.h"
 #include "../src/raw.h"
 #include "census.h"
 
@@ -29,68 +30,12 @@ static int number_of(const char *name)
 	return *name ? 0 : number;
 }
 
-/* "/proc/self/task/TID" and what follows. */
-static void name_file(char *path, int tid, const char *after)
-{
-	static const char before[] = "/proc/self/task/";
-	char digits[12], *digit = digits;
-
-	for (const char *c = before; *c; c++)
-		*path++ = *c;
-	do {
-		*digit++ = (char)('0' + tid % 10);
-		tid /= 10;
-	} while (tid);
-	while (digit > digits)
-		*path++ = *--digit;
-	for (; *after; after++)
-		*path++ = *after;
-	*path = '\0';
-}
-
-/* Of the file, as much as there is room for. */
-static ssize_t read_file(int tid, const char *file, char *line, size_t room)
-{
-	char path[48];
-	ssize_t n;
-	int fd;
-
-	name_file(path, tid, file);
-	fd = raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return fd;
-	n = raw_read(fd, line, room - 1);
-	raw_close(fd);
-	if (n >= 0)
-		line[n] = '\0';
-	return n;
-}
-
 bool bv_census_lives(int tid)
 {
-	char line[256], *at;
-	unsigned flags = 0;
+	struct proc_stat stat;
 
-	if (read_file(tid, "/stat", line, sizeof(line)) <= 0)
-		return false;
-	/* The name, in brackets, may have anything in it. */
-	at = line;
-	for (char *c = line; *c; c++)
-		if (*c == ')')
-			at = c;
-	if (at[0] != ')' || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X')
-		return false;
-	/* State, parent, group, session, terminal, its group: then flags. */
-	at += 2;
-	for (int field = 0; field < 6; field++) {
-		while (*at && *at != ' ')
-			at++;
-		if (*at)
-			at++;
-	}
-	for (; *at >= '0' && *at <= '9'; at++)
-		flags = flags * 10 + (unsigned)(*at - '0');
-	return !(flags & IS_WORKER);
+	return bv_proc_stat(0, (unsigned)tid, &stat) &&
+	       !bv_proc_is_gone(&stat) && !(stat.flags & IS_WORKER);
 }
 
 static int digit_of(char c)
@@ -123,7 +68,7 @@ void bv_census_waiting(int tid, struct bv_waiting *waiting)
 	long number = 0;
 
 	waiting->number = -1;
-	if (read_file(tid, "/syscall", line, sizeof(line)) <= 0)
+	if (bv_proc_read(0, (unsigned)tid, "syscall", line, sizeof(line)) <= 0)
 		return;
 	for (at = line; *at >= '0' && *at <= '9'; at++)
 		number = number * 10 + (*at - '0');

@@ -164,23 +164,13 @@ static bool conflicts(const struct view *view, const struct bv_claim *claim)
 
 /* One that was killed can still be signalled until its parent waits for it,
  * and the parent may be the very one that waits here instead. */
-static bool is_zombie(unsigned pid, unsigned tid)
+static bool has_ended(unsigned pid, unsigned tid)
 {
-	char path[PROC_ROOM], stat[96], state = 0;
-	ssize_t n;
-	int fd;
+	struct proc_stat stat;
+	char line[96];
 
-	proc_add(proc_name(path, pid, "task", tid), "/stat");
-	fd = raw_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return false;
-	n = raw_read(fd, stat, sizeof(stat));
-	raw_close(fd);
-	/* "PID (NAME) STATE ...": the name may have brackets of its own. */
-	for (ssize_t i = 0; i + 2 < n; i++)
-		if (stat[i] == ')')
-			state = stat[i + 2];
-	return state == 'Z' || state == 'X';
+	return bv_proc_read(pid, tid, "stat", line, sizeof(line)) > 0 &&
+	       bv_proc_parse(line, &stat) && bv_proc_is_gone(&stat);
 }
 
 static bool is_gone(uint64_t owner)
@@ -188,7 +178,7 @@ static bool is_gone(uint64_t owner)
 	unsigned pid = (unsigned)(owner >> 32), tid = (unsigned)owner;
 
 	return raw_tgkill((int)pid, (int)tid, 0) == -ESRCH ||
-	       is_zombie(pid, tid);
+	       has_ended(pid, tid);
 }
 
 /* Would its end leave bytes that may differ? A read that learns an unknown

@@ -2,7 +2,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <fcntl.h>
 #include <stddef.h>
 
 #include <blkverify/buffer.h>
@@ -10,6 +9,7 @@
 #include <blkverify/late.h>
 #include <blkverify/thread.h>
 
+#include "proc.h"
 #include "raw.h"
 
 __thread struct bv_thread bv_thread;
@@ -106,31 +106,13 @@ static unsigned owns(void)
 	return count;
 }
 
-/* The main thread is gone, by pthread_exit, and every other one is ours: "PID
- * (NAME) STATE ...", of which the number of threads is the 20th. */
+/* The main thread is gone, by pthread_exit, and every other one is ours. */
 bool bv_thread_are_alone(void)
 {
-	char stat[512];
-	unsigned field = 2, threads = 0;
-	ssize_t n = 0, at;
-	int fd = raw_openat(AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC, 0);
+	struct proc_stat first;
 
-	if (fd >= 0) {
-		n = raw_read(fd, stat, sizeof(stat));
-		raw_close(fd);
-	}
-	/* The name may have brackets of its own. */
-	for (at = n - 1; at >= 0 && stat[at] != ')'; at--)
-		;
-	if (at < 0 || at + 2 >= n || stat[at + 2] != 'Z')
-		return false;
-	for (; at < n && field <= 20; at++) {
-		if (stat[at] == ' ')
-			field++;
-		else if (field == 20)
-			threads = threads * 10 + (unsigned)(stat[at] - '0');
-	}
-	return threads == owns() + 1;
+	return bv_proc_stat(0, (unsigned)bv_pid, &first) &&
+	       bv_proc_is_gone(&first) && first.threads == owns() + 1;
 }
 
 void bv_thread_forked(void)
