@@ -203,6 +203,7 @@ pid_t op__Fork(const char *call);
 int op_clone(const char *call, int (*entry)(void *), void *stack, int flags, void *argument, void *parent, void *tls, void *child);
 int op_unshare(const char *call, int flags);
 void op__exit(const char *call, int status) __attribute__((noreturn));
+long op_exit_thread(int status);
 void op_abort(const char *call) __attribute__((noreturn));
 void op_assert(const char *call, const char *assertion, const char *file, int line) __attribute__((noreturn));
 void op_assert_fail(const char *call, const char *assertion, const char *file, unsigned line, const char *function) __attribute__((noreturn));

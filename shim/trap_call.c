@@ -17,7 +17,6 @@
 #include <blkverify/usermem.h>
 
 #include "../src/raw.h"
-#include "census.h"
 #include "guard.h"
 #include "ops.h"
 #include "sigsys.h"
@@ -220,23 +219,6 @@ static long make_process3(ucontext_t *context, const void *theirs, size_t size)
 				      0, 0), stack);
 }
 
-static int is_another(int tid, void *unused)
-{
-	(void)tid;
-	(void)unused;
-	return 1;
-}
-
-/* The last thread takes the process with it, and threads of ours are none. */
-static long end_thread(int status)
-{
-	if (bv_census(is_another, NULL) == 0) {
-		bv_leave();
-		raw_exit(status);
-	}
-	return raw_call(SYS_exit, status, 0, 0, 0, 0, 0);
-}
-
 /* ---- all of them ---- */
 
 static long carry_out(ucontext_t *context, long number, const long w[6])
@@ -263,7 +245,7 @@ static long carry_out(ucontext_t *context, long number, const long w[6])
 	case SYS_clone3:
 		return make_process3(context, (const void *)w[0], (size_t)w[1]);
 	case SYS_exit:
-		return end_thread((int)w[0]);
+		return op_exit_thread((int)w[0]);
 	default:
 		break;
 	}

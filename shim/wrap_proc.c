@@ -12,6 +12,7 @@
 #include <blkverify/thread.h>
 
 #include "../src/raw.h"
+#include "census.h"
 #include "environment.h"
 #include "guard.h"
 #include "maps.h"
@@ -124,6 +125,23 @@ void op__exit(const char *call, int status)
 	bv_leave();
 	real__exit(status);
 	__builtin_unreachable();
+}
+
+static int is_another(int tid, void *unused)
+{
+	(void)tid;
+	(void)unused;
+	return 1;
+}
+
+/* The last thread takes the process with it, and threads of ours are none. */
+long op_exit_thread(int status)
+{
+	if (bv_census(is_another, NULL) == 0) {
+		bv_leave();
+		raw_exit(status);
+	}
+	return raw_call(SYS_exit, status, 0, 0, 0, 0, 0);
 }
 
 /* A wrong byte is what a program may stumble over long before it is compared. */

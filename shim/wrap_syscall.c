@@ -203,6 +203,7 @@ static bool on_process(long number, const long w[6], long *r)
 	case SYS_unshare: *r = op_unshare("syscall", INT(w[0])); break;
 	case SYS_execve: *r = op_exec("syscall(execve)", PTR(w[0]), PTR(w[1]), PTR(w[2])); break;
 	case SYS_execveat: *r = op_execveat("syscall(execveat)", INT(w[0]), PTR(w[1]), PTR(w[2]), PTR(w[3]), INT(w[4])); break;
+	case SYS_exit: *r = op_exit_thread(INT(w[0])); break;
 	case SYS_exit_group: op__exit("syscall", INT(w[0]));
 #ifdef SYS_fork
 	case SYS_fork:

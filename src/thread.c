@@ -39,6 +39,33 @@ static int create(pthread_attr_t *attributes, void *(*run)(void *argument),
 	return pthread_create(&thread, attributes, run, argument);
 }
 
+/* Made, and not heard of yet; futex. */
+static _Atomic uint32_t unborn;
+
+static void note_birth(void)
+{
+	uint32_t now = atomic_load(&unborn);
+
+	while (now > 0 && !atomic_compare_exchange_weak(&unborn, &now, now - 1))
+		;
+	if (now > 0)
+		raw_futex_wake(&unborn, INT32_MAX);
+}
+
+/* Nothing is in their way but the scheduler. False: there were none. */
+static bool wait_for_births(void)
+{
+	static const struct timespec a_while = { 0, 10 * 1000 * 1000 };
+	uint32_t now = atomic_load(&unborn);
+	int tries = 500;
+
+	if (now == 0)
+		return false;
+	for (; now > 0 && tries > 0; now = atomic_load(&unborn), tries--)
+		raw_futex_wait(&unborn, now, &a_while);
+	return true;
+}
+
 int bv_thread_make(void *(*run)(void *argument), void *argument,
 		   struct bv_thread_stack *stack)
 {
@@ -50,7 +77,10 @@ int bv_thread_make(void *(*run)(void *argument), void *argument,
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	mask = raw_block_signals();
 	bv_thread.inside = true;
+	atomic_fetch_add(&unborn, 1);
 	result = create(&attributes, run, argument, stack);
+	if (result)
+		note_birth();
 	bv_thread.inside = false;
 	raw_sigmask(mask);
 	pthread_attr_destroy(&attributes);
@@ -81,20 +111,20 @@ void bv_thread_begins(void)
 	raw_unblock_signal(SIGSETXID);
 	bv_thread.own = bv_thread.masked = true;
 	replace(0, bv_thread_tid());
+	note_birth();
 }
 
-void bv_thread_ends(void)
-{
-	bv_thread.own = bv_thread.masked = false;
-	replace(bv_thread_tid(), 0);
-}
-
-bool bv_thread_is_own(int tid)
+static bool is_remembered(int tid)
 {
 	for (size_t i = 0; i < OWN_THREADS; i++)
 		if (atomic_load_explicit(&own[i], memory_order_relaxed) == tid)
 			return true;
 	return false;
+}
+
+bool bv_thread_is_own(int tid)
+{
+	return is_remembered(tid) || (wait_for_births() && is_remembered(tid));
 }
 
 static unsigned owns(void)
@@ -106,13 +136,31 @@ static unsigned owns(void)
 	return count;
 }
 
-/* The main thread is gone, by pthread_exit, and every other one is ours. */
+/* The process's status, had it no threads of ours; as wait tells it. */
+static _Atomic unsigned status_left;
+
+/* The main thread is gone, and every other one is ours. */
 bool bv_thread_are_alone(void)
 {
 	struct proc_stat first;
 
-	return bv_proc_stat(0, (unsigned)bv_pid, &first) &&
-	       bv_proc_is_gone(&first) && first.threads == owns() + 1;
+	if (!bv_proc_stat(0, (unsigned)bv_pid, &first) ||
+	    !bv_proc_is_gone(&first) || first.threads != owns() + 1)
+		return false;
+	atomic_store(&status_left, first.exit_code);
+	return true;
+}
+
+void bv_thread_ends(void)
+{
+	unsigned status = atomic_load(&status_left);
+
+	bv_thread.own = bv_thread.masked = false;
+	replace(bv_thread_tid(), 0);
+	/* pthread_exit leaves 0, and has libc call exit behind the last thread;
+	 * this one left by the system call, of which libc does not know. */
+	if (status && owns() == 0 && atomic_load(&unborn) == 0)
+		raw_exit((int)(status >> 8 & 0xff));
 }
 
 void bv_thread_forked(void)
@@ -122,6 +170,7 @@ void bv_thread_forked(void)
 	bv_pid = raw_getpid();
 	for (size_t i = 0; i < OWN_THREADS; i++)
 		atomic_store(&own[i], 0);
+	atomic_store(&unborn, 0);
 	bv_buffer_forked();
 }
 

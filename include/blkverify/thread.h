@@ -66,9 +66,14 @@ int bv_thread_make(void *(*run)(void *argument), void *argument,
  * program's. */
 void bv_thread_begins(void);
 void bv_thread_ends(void);
+
+/* Is that thread one of them? Waits for those that are being made. */
 bool bv_thread_is_own(int tid);
-/* Has the program no thread left but the shim's own, since its main one is gone
- * by pthread_exit? Then these are to end as well. Takes some system calls. */
+
+/* Has the program no thread left but the shim's own, since its main one is gone,
+ * by pthread_exit or the system call? Then these are to end as well, and the
+ * last one has the process end with the status that the main thread left with:
+ * the kernel would take its own. Takes some system calls. */
 bool bv_thread_are_alone(void);
 
 /* In the child after fork: another process, one thread. */

@@ -4,6 +4,7 @@
  * build: -pthread
  */
 #include "client.h"
+#include "own_call.h"
 #include <pthread.h>
 #include <sys/syscall.h>
 
@@ -39,7 +40,7 @@ int main(int argc, char **argv)
 	int fd;
 
 	if (argc == 2 && !strcmp(argv[1], "--list")) {
-		puts("return\nexit\n_exit\n_Exit\nquick_exit\nexit_group\npthread_exit\nlast_thread\nexec");
+		puts("return\nexit\n_exit\n_Exit\nquick_exit\nexit_group\npthread_exit\nlast_thread\nexit_thread\nown_exit_thread\nexec");
 		return 0;
 	}
 	if (argc == 2 && !strcmp(argv[1], "--aborts")) {
@@ -69,6 +70,11 @@ int main(int argc, char **argv)
 		call___assert_perror_fail(EIO, "leaver", 1, "main");
 	if (!strcmp(argv[1], "exit_group"))
 		syscall(SYS_exit_group, 7);
+	/* of the only thread */
+	if (!strcmp(argv[1], "exit_thread"))
+		syscall(SYS_exit, 7);
+	if (!strcmp(argv[1], "own_exit_thread"))
+		own_syscall(SYS_exit, 7);
 	if (!strcmp(argv[1], "pthread_exit")) {
 		if (pthread_create(&other, NULL, last, &self))
 			trouble("pthread_create");

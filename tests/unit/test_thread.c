@@ -2,8 +2,10 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -108,6 +110,30 @@ static void test_many(void **state)
 	assert_false(bv_thread_is_own(raw_gettid()));
 }
 
+static atomic_int late_tid;
+
+static void *begins_late(void *unused)
+{
+	atomic_store(&late_tid, raw_gettid());
+	usleep(50000);
+	bv_thread_begins();
+	usleep(50000);
+	bv_thread_ends();
+	return unused;
+}
+
+/* One that is being made is ours before it can say so. */
+static void test_being_made(void **state)
+{
+	(void)state;
+	atomic_store(&late_tid, 0);
+	assert_int_equal(bv_thread_make(begins_late, NULL, NULL), 0);
+	while (atomic_load(&late_tid) == 0)
+		usleep(100);
+	assert_true(bv_thread_is_own(atomic_load(&late_tid)));
+	assert_false(bv_thread_is_own(raw_gettid()));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -117,6 +143,7 @@ int main(void)
 		cmocka_unit_test(test_both_aside),
 		cmocka_unit_test(test_ours),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_being_made),
 	};
 
 	return cmocka_run_group_tests_name("thread", tests, NULL, NULL);
