@@ -143,11 +143,20 @@ way_unnoticed() {
 	for_each "$(trapped --list)" way_unnoticed
 }
 
+# left_uncompared OFFSET LENGTH: in pool mode, a signal may end a program before its last reads are compared. The next start
+# names such a one.
+left_uncompared() {
+	[[ $BLK_MODE = pool && $status = 159 && $output != *mismatch* ]] || return
+	run shim true
+	grep -q "^blkverify: $TARGET: read of process [0-9]* at offset $1, length $2, was never compared: the process ended\$" <<<"$output"
+}
+
 # a byte that each of them reads; some do it in a child
 way_stops() {
 	make_pair 64K
 	damage_shadow 20000
 	run trapped_shim timeout --kill-after=5 60 trapped "$1" "$TARGET"
+	if [[ $1 = dies_* ]] && left_uncompared 16384 4096; then return 0; fi
 	assert_first_line "^blkverify: read .* contents mismatch in sector 39 at offset 20000$"
 	[ "$status" != 0 ] || [[ $output == *"child: 86"* ]] || fail_with "went on"
 }
