@@ -18,6 +18,10 @@ assert_worked() {
 	[[ $output =~ "1 process, "[0-9]+" reads, 2 writes verified, no mismatch"$ ]] || fail_with "not verified"
 }
 
+@test "what runs is in the mode that is tested" {
+	TARGET={} assert_mode tested --
+}
+
 # ---- formats ----
 
 @test "qcow2: clean, and what was written is in the image" {

@@ -12,16 +12,20 @@ export LC_ALL=C
 : "${BLK_LIB:?is not set: make check sets it}" "${BLK_SNIPPETS:?is not set: make check sets it}"
 : "${BLK_SRCDIR:=${BATS_TEST_DIRNAME%/tests}}"
 PATH="$BLK_SNIPPETS:$PATH"
+# what the caller's shell may hold would change every test
+unset LD_PRELOAD "${!BLKVERIFY_@}"
 # the same suites once more, in the other mode; see Makefile.am
 BLK_MODE=
+LATE_LIB=$BLK_BUILDDIR/late/shim/.libs/libblkverify.so
 case $BATS_TEST_DIRNAME in
 */pool)
 	BLK_MODE=pool
-	BLK_LIB=$BLK_BUILDDIR/late/libblkverify.so
+	BLK_LIB=$LATE_LIB
+	# it finds that one beside itself
+	BLK_COMMAND=$BLK_BUILDDIR/late/blkverify
+	export BLKVERIFY_MODE=pool
 	;;
 esac
-# what the caller's shell may hold would change every test
-unset LD_PRELOAD "${!BLKVERIFY_@}"
 # expected crashes leave no core files behind
 ulimit -c 0
 
@@ -92,7 +96,7 @@ attach_loop() {
 # shim CMD...: runs CMD under the shim with TARGET and SHADOW. BLKVERIFY_TARGET, BLKVERIFY_SHADOW set by the test win.
 shim() {
 	env LD_PRELOAD="$BLK_LIB" BLKVERIFY_TARGET="${BLKVERIFY_TARGET-$TARGET}" \
-		BLKVERIFY_SHADOW="${BLKVERIFY_SHADOW-$SHADOW}" ${BLK_MODE:+BLKVERIFY_MODE=$BLK_MODE} "$@"
+		BLKVERIFY_SHADOW="${BLKVERIFY_SHADOW-$SHADOW}" "$@"
 }
 
 # need_client NAME: skips where that client was not built (no libaio, no liburing).
@@ -255,6 +259,13 @@ stat_of() { sed -n "s/^blkverify: stats .* $1=\([0-9]*\).*/\1/p" <<<"$output" | 
 # assert_stat NAME NUMBER, assert_counted NAME (more than 0): needs BLKVERIFY_STATS=1.
 assert_stat() { [ "$(stat_of "$1")" = "$2" ] || fail_with "expected $1=$2"; }
 assert_counted() { [ "$(stat_of "$1")" -gt 0 ] 2>/dev/null || fail_with "expected $1 to be counted"; }
+
+# assert_mode RUNNER...: what it runs on TARGET is in the mode of this suite. In pool mode there are threads of the library's.
+assert_mode() {
+	run "$@" bash -c 'read -r -N 512 <"$1"; sed -n "s/^Threads:.//p" "/proc/$$/status"; exit' - "$TARGET"
+	[[ ${lines[0]} =~ ^[0-9]+$ ]] || fail_with "expected a number of threads" || return
+	if [ "$BLK_MODE" = pool ]; then [ "${lines[0]}" -gt 1 ]; else [ "${lines[0]}" = 1 ]; fi || fail_with "not in the mode ${BLK_MODE:-sync}"
+}
 
 # in_sync CMD...: not in pool mode, in which a program may go on with a wrong byte up to its next barrier
 in_sync() { [ "$BLK_MODE" = pool ] || "$@"; }

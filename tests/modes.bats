@@ -2,9 +2,6 @@
 load functions
 load qemu
 
-# the pool as it is used, which hands over only what is worth it, and one that hands over whatever can be
-LATE_LIB="$BLK_BUILDDIR/late/libblkverify.so"
-
 setup() { make_pair 64K; }
 
 # slow_shadow: SHADOW becomes a file that takes 50 ms for whatever is read from it or written to it; FLAT is below it
@@ -29,6 +26,7 @@ teardown() {
 	clean_up
 }
 
+# in pool mode, with a library that hands over whatever can be
 late() { BLK_LIB=$LATE_LIB BLKVERIFY_MODE=pool shim "$@"; }
 
 @test "sync: the program does not see a wrong byte" {

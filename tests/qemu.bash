@@ -9,7 +9,7 @@ shim_with() {
 	shift
 	[ -e "$fault" ] || fail_with "$fault was not built" || return
 	env LD_PRELOAD="$BLK_LIB $fault" BLKVERIFY_TARGET="${BLKVERIFY_TARGET-$TARGET}" \
-		BLKVERIFY_SHADOW="${BLKVERIFY_SHADOW-$SHADOW}" ${BLK_MODE:+BLKVERIFY_MODE=$BLK_MODE} FAULT_FILE="${FAULT_FILE-$TARGET}" "$@"
+		BLKVERIFY_SHADOW="${BLKVERIFY_SHADOW-$SHADOW}" FAULT_FILE="${FAULT_FILE-$TARGET}" "$@"
 }
 
 # as_nobody CMD...: without root's way around permissions. open_to_nobody comes first.
@@ -93,7 +93,7 @@ background() {
 # background_shim CMD...: as shim, beside the test; PID is CMD itself
 background_shim() {
 	background env LD_PRELOAD="$BLK_LIB" BLKVERIFY_TARGET="${BLKVERIFY_TARGET-$TARGET}" \
-		BLKVERIFY_SHADOW="${BLKVERIFY_SHADOW-$SHADOW}" ${BLK_MODE:+BLKVERIFY_MODE=$BLK_MODE} "$@"
+		BLKVERIFY_SHADOW="${BLKVERIFY_SHADOW-$SHADOW}" "$@"
 }
 
 background_says() { grep -q -- "$1" "$BATS_TEST_TMPDIR/background.out"; }

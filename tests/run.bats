@@ -79,6 +79,10 @@ unusable() {
 
 # ---- options ----
 
+@test "what runs is in the mode that is tested" {
+	assert_mode watched --
+}
+
 # a value of each that is not its default
 declare -gA VALUES=([mode]=pool [threads]=3 [queue]=1M [sector-size]=4096 [on-mismatch]=eio [on-error]=pass
 	[on-unverified]=warn [log]=x.log [report]=x.json [mmap]=refuse [trap]=1 [history]=7 [journal]=x.journal
@@ -148,7 +152,7 @@ ended() {
 	damage_shadow "$BAD"
 	ended abort ended=134
 	ended exit ended=1
-	[[ $output != *"read = "* ]]
+	in_sync lacks "read = "
 	ended eio "read = -1 EIO"
 	ended log "read = 65536"
 	[[ $output == *ended=0* ]]

@@ -355,6 +355,11 @@ leaves() {
 	[[ $1 = exec || $1 = own_* ]] || assert_stat writes 1
 }
 
+@test "what runs is in the mode that is tested" {
+	make_pair 64K
+	assert_mode shim
+}
+
 @test "a program may end in any way right after a write" {
 	for_each "$(leaver --list)" leaves
 }
