@@ -40,7 +40,8 @@ open_to_nobody() {
 assert_reported() {
 	assert_status "${4:-134}" || return
 	grep -Eq "^blkverify: $1 sector_num=[0-9]+ nb_sectors=[0-9]+ contents mismatch in sector $2 at offset $3\$" <<<"$output" ||
-		fail_with "expected a mismatch in sector $2 at offset $3"
+		fail_with "expected a mismatch in sector $2 at offset $3" || return
+	settle
 }
 
 # new_run: what the last run left unknown is forgotten, target and shadow are the same
