@@ -14,7 +14,8 @@ set -eu
 target=$1 shadow=$2 status=0
 shift 2
 log=$(mktemp)
-blkverify run -t "$target" -s "$shadow" --on-mismatch=stop --log="$log" -- "$@" &
+# sync: in pool mode the call may be over by then
+blkverify run -t "$target" -s "$shadow" --mode=sync --on-mismatch=stop --log="$log" -- "$@" &
 run=$!
 trap 'kill "$run" 2>/dev/null || true; rm -f "$log"' EXIT
 
