@@ -333,7 +333,7 @@ cannot_write_through() {
 	wait_for_background
 	assert_status 134
 	assert_first_line "."
-	[[ $output != *after* ]]
+	in_sync lacks after
 }
 
 # ---- paths ----

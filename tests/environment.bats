@@ -65,14 +65,16 @@ fails_alike() {
 # variables: those of the child, sorted
 variables() { grep -E '^(LD_PRELOAD|BLKVERIFY_)' <<<"$output" | sort; }
 
+# assert_all VARIABLE=VALUE...: these lines, in order, and what stands for the suite's mode
+assert_all() {
+	[ "$(cat)" = "$(printf '%s\n' ${BLK_MODE:+BLKVERIFY_MODE=$BLK_MODE} "$@")" ] || fail_with "expected: $*"
+}
+
 @test "an empty environment gets what we need and no more" {
 	BLKVERIFY_STATS=0 BLKVERIFY_THREADS=3 run shim env -i "$(command -v env)"
 	assert_clean
-	[ "$(sort <<<"$output")" = "BLKVERIFY_SHADOW=$SHADOW
-BLKVERIFY_STATS=0
-BLKVERIFY_TARGET=$TARGET
-BLKVERIFY_THREADS=3
-LD_PRELOAD=$BLK_LIB" ]
+	sort <<<"$output" |
+		assert_all BLKVERIFY_SHADOW="$SHADOW" BLKVERIFY_STATS=0 BLKVERIFY_TARGET="$TARGET" BLKVERIFY_THREADS=3 LD_PRELOAD="$BLK_LIB"
 }
 
 @test "an environment that is as it should be arrives as it is, in its order" {
@@ -85,10 +87,7 @@ LD_PRELOAD=$BLK_LIB" ]
 @test "the pair cannot be changed for a child, other settings can" {
 	run shim env BLKVERIFY_TARGET=/nowhere BLKVERIFY_SHADOW=/dev/null BLKVERIFY_STATS=1 env
 	assert_status 0
-	[ "$(variables)" = "BLKVERIFY_SHADOW=$SHADOW
-BLKVERIFY_STATS=1
-BLKVERIFY_TARGET=$TARGET
-LD_PRELOAD=$BLK_LIB" ] || fail_with "variables"
+	variables | assert_all BLKVERIFY_SHADOW="$SHADOW" BLKVERIFY_STATS=1 BLKVERIFY_TARGET="$TARGET" LD_PRELOAD="$BLK_LIB"
 }
 
 @test "a setting that a child loses is put back" {
@@ -192,7 +191,7 @@ preloaded() {
 	noticed_and_clean python3 -c 'import os, sys; os.environ.clear(); sys.exit(os.system(" ".join(sys.argv[1:])) != 0)' "${READ[@]}"
 	noticed_and_clean python3 -c 'import os, sys
 os.environ.clear()
-for line in os.popen(" ".join(sys.argv[1:]) + " || echo bad"): sys.exit(line == "bad\n")' "${READ[@]}"
+sys.exit("bad\n" in os.popen(" ".join(sys.argv[1:]) + " || echo bad"))' "${READ[@]}"
 	noticed_and_clean python3 -c 'import os, sys
 p = os.posix_spawn(sys.argv[1], sys.argv[1:], {})
 sys.exit(os.waitpid(p, 0)[1] != 0)' "${READ[@]}"

@@ -22,12 +22,15 @@ setup() { prepare_to_read; }
 }
 
 @test "120: a mismatch, whatever became of the program" {
-	local how
+	local how reads
 	damage_shadow "$BAD"
 	for how in abort exit eio log; do
 		run watched --on-mismatch="$how" -- "${READ[@]}"
 		assert_mismatch read 40 "$BAD" 120
-		assert_closing "1 process, $([ $how = log ] && echo "1 read" || echo "0 reads"), 0 writes verified, 1 mismatch"
+		reads="$([ $how = log ] && echo "1 read" || echo "0 reads")"
+		# in pool mode the call may have been over before
+		if [[ $BLK_MODE = pool && $how != eio && $output == *" 1 read, "* ]]; then reads="1 read"; fi
+		assert_closing "1 process, $reads, 0 writes verified, 1 mismatch"
 		# in a process that nobody asks for its status, before others that are clean
 		run watched --on-mismatch="$how" -- sh -c '("$@"); diskio open "$0" r read 0 512 && exec diskio open "$0" r read 512 512' \
 			"$TARGET" "${READ[@]}"
