@@ -131,6 +131,9 @@ static void full(void)
 		n++;
 	say("full", ret);
 	printf("%s\n", n >= 100 && n < ((struct ring *)context)->nr ? "as many as asked for" : "too few or too many");
+	/* the room of those that end later may be with the processor on which they do */
+	while (((volatile struct ring *)context)->tail < n)
+		usleep(1000);
 	say("get two", io_getevents(context, 2, 2, event, NULL));
 	say("one more", submit(&cb));
 	say("another", submit(&cb));
