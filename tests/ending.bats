@@ -187,6 +187,15 @@ fake_daemon() {
 	assert_closing "1 process, 1 read, 0 writes verified, no mismatch"
 }
 
+@test "a daemon that does not hear the first time" {
+	fake_daemon "$(command -v qemu-storage-daemon)"' "$@" & trap "trap \"kill $!\" TERM" TERM; while kill -0 $! 2>/dev/null; do wait $!; done'
+	SECONDS=0
+	PATH="$TMPDIR/bin:$PATH" run tested -- diskio open {} r read 0 512
+	assert_status 0
+	assert_closing "1 process, 1 read, 0 writes verified, no mismatch"
+	[ "$SECONDS" -lt 30 ]
+}
+
 @test "terminal: Ctrl-C, Ctrl-Z and hangup" {
 	need_program python3
 	local words="'$BLK_COMMAND' run --format=qcow2 -t '$IMAGE' -s '$SHADOW' --"

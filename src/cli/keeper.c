@@ -21,9 +21,10 @@
 #include "keeper.h"
 
 /* Milliseconds: between two looks for the file, and until a daemon that was
- * told to end is killed. It may have much to write. */
+ * told to end is told again, and killed. It may have much to write. */
 #define LOOK 10
 #define PATIENCE 60000
+#define AGAIN 1000
 
 struct state {
 	const struct cli_keeper *keeper;
@@ -154,21 +155,26 @@ static long long now(void)
 	return time.tv_sec * 1000ll + time.tv_nsec / 1000000;
 }
 
-/* Told to, and killed if it will not. */
+/* Told to, and killed if it will not. Told again: a signal that comes right
+ * before QEMU goes to sleep is noted, and does not wake it. */
 static void end_daemon(struct state *s, int *status)
 {
-	long long until = now() + PATIENCE;
+	long long next = now(), until = next + PATIENCE;
 
 	s->serving = true;
-	kill(s->daemon, SIGTERM);
 	while (!has_ended(s, status)) {
-		if (now() < until) {
-			look(s, LOOK);
-			continue;
+		if (now() >= next) {
+			kill(s->daemon, SIGTERM);
+			next += AGAIN;
 		}
-		cli_say("%s: does not end, and is killed", s->keeper->argv[0]);
-		kill(s->daemon, SIGKILL);
-		waitpid(s->daemon, status, 0);
+		if (now() >= until) {
+			cli_say("%s: does not end, and is killed",
+				s->keeper->argv[0]);
+			kill(s->daemon, SIGKILL);
+			waitpid(s->daemon, status, 0);
+			return;
+		}
+		look(s, LOOK);
 	}
 }
 
