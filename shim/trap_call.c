@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <blkverify/disk.h>
+#include <blkverify/late.h>
 #include <blkverify/policy.h>
 #include <blkverify/thread.h>
 #include <blkverify/usermem.h>
@@ -175,7 +176,7 @@ static long born(ucontext_t *context, long pid, uintptr_t stack)
 
 /* Two that share memory would return by one stack. A child of vfork gets a
  * copy of the memory, as of fork; a thread cannot be had. */
-static long restrict_sharing(uint64_t *flags)
+static long begin_process(uint64_t *flags)
 {
 	if (!(*flags & CLONE_VM) ? *flags & CLONE_SETTLS
 				 : !(*flags & CLONE_VFORK))
@@ -183,12 +184,13 @@ static long restrict_sharing(uint64_t *flags)
 					    "a thread made by an instruction "
 					    "that is not libc's", -ENOSYS);
 	*flags &= ~(uint64_t)CLONE_VM;
+	bv_late_settle();
 	return 0;
 }
 
 static long make_process(ucontext_t *context, uint64_t flags, const long w[6])
 {
-	long result = restrict_sharing(&flags);
+	long result = begin_process(&flags);
 
 	return result < 0 ? result :
 	       born(context, raw_call(SYS_clone, (long)flags, 0, w[2], w[3],
@@ -209,7 +211,7 @@ static long make_process3(ucontext_t *context, const void *theirs, size_t size)
 	if (bv_user_copy_in(&args, theirs, size) < size)
 		return -EFAULT;
 	flags = args.flags;
-	result = restrict_sharing(&flags);
+	result = begin_process(&flags);
 	if (result < 0)
 		return result;
 	args.flags = flags;

@@ -61,9 +61,11 @@ void bv_child_begun(void)
 /* Unlike fork, it runs no pthread_atfork handlers. */
 pid_t op__Fork(const char *call)
 {
-	pid_t pid = real__Fork();
+	pid_t pid;
 
 	(void)call;
+	bv_late_settle();
+	pid = real__Fork();
 	if (pid == 0)
 		bv_child_begun();
 	return pid;
@@ -89,9 +91,11 @@ int op_clone(const char *call, int (*function)(void *), void *stack, int flags,
 
 	(void)call;
 	/* A copy of our memory, in which entry still stands. */
-	if (!(flags & CLONE_VM))
+	if (!(flags & CLONE_VM)) {
+		bv_late_settle();
 		return real_clone(function ? enter_child : NULL, stack, flags,
 				  &entry, parent, tls, child);
+	}
 	/* Our memory with a table of descriptors of its own. A vfork is
 	 * recognised by its process id. */
 	if (!(flags & (CLONE_FILES | CLONE_VFORK)))
@@ -134,10 +138,11 @@ static int is_another(int tid, void *unused)
 	return 1;
 }
 
-/* The last thread takes the process with it, and threads of ours are none. */
+/* The last thread takes the process with it, and threads of ours are none. A
+ * child of vfork has nothing of ours to itself. */
 long op_exit_thread(int status)
 {
-	if (bv_census(is_another, NULL) == 0) {
+	if (raw_getpid() == bv_pid && bv_census(is_another, NULL) == 0) {
 		bv_leave();
 		raw_exit(status);
 	}

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <blkverify/fdmap.h>
+#include <blkverify/late.h>
 #include <blkverify/thread.h>
 
 #include "../src/raw.h"
@@ -31,8 +32,10 @@ static long finish(int result)
 /* A child without our memory is another process. */
 static long do_fork(long number, const long w[6])
 {
-	long pid = real_syscall(number, w[0], w[1], w[2], w[3], w[4], w[5]);
+	long pid;
 
+	bv_late_settle();
+	pid = real_syscall(number, w[0], w[1], w[2], w[3], w[4], w[5]);
 	if (pid == 0 && raw_getpid() != bv_pid)
 		bv_child_begun();
 	return pid;

@@ -61,6 +61,9 @@ at_barrier() {
 	slow_shadow
 	at_barrier sync
 	at_barrier close
+	at_barrier fork
+	at_barrier _Fork
+	at_barrier clone
 	end_process "$DAEMON"
 	damage "$FLAT" 8200
 	mv "$FLAT" "$SHADOW"

@@ -8,14 +8,17 @@
  *   read OFF LEN | write OFF LEN HEX | expect OFF LEN HEX          by pread and pwrite
  *   get LEN | put LEN HEX | seek OFF                               at the file's position
  *   truncate LEN | punch OFF LEN | zero OFF LEN | sync | close
+ *   fork | _Fork | clone               by libc, or by the system call: a child that ends, and is not waited for
  *   chdir DIR | rename A B | unlink FILE | sleep MS | say TEXT | shut N (close descriptor N)
  *
  * Says what each transfer returned; the exit status is 1 when one failed. A read prints no data. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -133,6 +136,17 @@ static void do_sleep(long long ms)
 	nanosleep(&pause, NULL);
 }
 
+pid_t _Fork(void) __attribute__((weak));
+
+static void do_fork(const char *op)
+{
+	pid_t pid = *op == 'f' ? fork() : *op == '_' && _Fork ? _Fork() : (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+
+	if (pid == 0)
+		_exit(0);
+	result(op, pid > 0 ? 0 : -1);
+}
+
 static void step(const char *op)
 {
 	char path[64];
@@ -173,6 +187,8 @@ static void step(const char *op)
 		result(op, fsync(fd));
 	} else if (!strcmp(op, "close")) {
 		result(op, close(fd));
+	} else if (!strcmp(op, "fork") || !strcmp(op, "_Fork") || !strcmp(op, "clone")) {
+		do_fork(op);
 	} else if (!strcmp(op, "shut")) {
 		close((int)number());
 	} else if (!strcmp(op, "chdir")) {
