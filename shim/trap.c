@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 
 #include <blkverify/disk.h>
+#include <blkverify/late.h>
 #include <blkverify/policy.h>
 #include <blkverify/thread.h>
 #include <blkverify/verify.h>
@@ -92,8 +93,10 @@ static void arm_or_end(const char *what)
 	bv_sigsys_unblock();
 	if (bv_trap_arm() == 0)
 		return;
-	if (bv_policy_unverified(&bv_disk[0], what, -EPERM) < 0)
+	if (bv_policy_unverified(&bv_disk[0], what, -EPERM) < 0) {
+		bv_late_settle();
 		raw_exit(125);
+	}
 	for (unsigned i = 0; i < bv_disks; i++)
 		bv_change_lasting(&bv_disk[i], 0, INT64_MAX);
 }
