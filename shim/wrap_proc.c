@@ -46,6 +46,7 @@ void bv_child_begun(void)
 	bv_thread_forked();
 	bv_policy_forked();
 	bv_alias_forked();
+	bv_verify_forked();
 	bv_pool_forked(&bv_requests);
 	bv_queue_forked();
 	bv_late_forked();

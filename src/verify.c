@@ -14,6 +14,7 @@
 #include <blkverify/unknown.h>
 
 #include "failure.h"
+#include "lock.h"
 #include "raw.h"
 #include "transfer.h"
 
@@ -32,6 +33,9 @@ static uint64_t should_return(const struct bv_disk *disk, uint64_t offset,
 	return n < size - offset ? n : size - offset;
 }
 
+/* Who reads once more has it. */
+static _Atomic uint32_t looking;
+
 /* Reads target and shadow once more around the first difference, under the
  * same hold, to tell a cable from a platter. The bytes are static, under a
  * lock of their own. Only [start, end) is ours to judge. */
@@ -40,14 +44,11 @@ static enum bv_persistence look_again(struct bv_transfer *t, uint64_t start,
 {
 	enum { WINDOW = 4096 };
 	static _Alignas(4096) unsigned char target[WINDOW], shadow[WINDOW];
-	static _Atomic int busy;
 	uint64_t window = difference & ~(uint64_t)(WINDOW - 1);
 	enum bv_persistence result = BV_UNTOLD;
-	raw_sigset mask = raw_block_signals();
+	raw_sigset mask = lock_take(&looking);
 	ssize_t got;
 
-	while (atomic_exchange(&busy, 1))
-		raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 	got = bv_target.pread(t->request->fd, target, WINDOW, (off64_t)window);
 	if (start < window)
 		start = window;
@@ -58,9 +59,13 @@ static enum bv_persistence look_again(struct bv_transfer *t, uint64_t start,
 		result = bv_compare_first(target + (start - window), shadow,
 					  end - start) < end - start ?
 				 BV_LASTING : BV_TRANSIENT;
-	atomic_store(&busy, 0);
-	raw_sigmask(mask);
+	lock_give(&looking, mask);
 	return result;
+}
+
+void bv_verify_forked(void)
+{
+	atomic_store(&looking, 0);
 }
 
 /* Did a signal handler of the caller's come in between? One that did is over

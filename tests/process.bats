@@ -188,6 +188,14 @@ daemon_reported() { grep -q "$1" "$BATS_TEST_TMPDIR/log"; }
 	assert_same_contents
 }
 
+@test "fork while a thread is reporting a wrong byte" {
+	run shim timeout -s KILL 60 children beside "$TARGET" "$BAD"
+	assert_clean
+	damage_shadow "$BAD"
+	BLKVERIFY_ON_MISMATCH=log run shim timeout -s KILL 60 children beside "$TARGET" "$BAD"
+	assert_mismatch read $((BAD / 512)) "$BAD" 0
+}
+
 @test "exit and exec while threads are in the middle of their calls" {
 	local round
 	make_pair 128K

@@ -63,6 +63,9 @@ struct bv_request {
 ssize_t bv_read(struct bv_disk *disk, const struct bv_request *request);
 ssize_t bv_write(struct bv_disk *disk, const struct bv_request *request);
 
+/* In the child after fork. */
+void bv_verify_forked(void);
+
 /* A change of the target other than a write. */
 struct bv_change {
 	const char *call;

@@ -8,6 +8,7 @@
  *   spawndup  the same, duplicated from a descriptor that the child does not inherit
  *   popen     popen of PROGRAM (one string)                        system    system() of it
  *   daemon    daemon(0, 0), then reads: nobody waits for it, its standard error is /dev/null
+ *   beside    a hundred children, one after the other, while a thread of ours reads all the time
  *   threads   64 threads with the smallest stack read
  *   execv     PROGRAM instead of us                                execenv   the same with an empty environment
  *   locks     a POSIX lock on FILE must survive the reads of this process and stay known to a child
@@ -19,6 +20,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +55,32 @@ static int status_of(pid_t child)
 	if (child < 0 || waitpid(child, &status, 0) != child)
 		return complain("waitpid");
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static atomic_int over;
+
+static void *read_on(void *unused)
+{
+	while (!over)
+		read_target();
+	return unused;
+}
+
+static int beside(void)
+{
+	pthread_t thread;
+	int bad = pthread_create(&thread, NULL, read_on, NULL) && complain("thread");
+
+	for (int i = 0; i < 100 && !bad; i++) {
+		pid_t child = fork();
+
+		if (!child)
+			_exit(read_target());
+		bad = status_of(child);
+	}
+	over = 1;
+	pthread_join(thread, NULL);
+	return bad;
 }
 
 static int forked(pid_t (*how)(void))
@@ -242,6 +270,8 @@ int main(int argc, char **argv)
 		return by_clone(*how == 'f');
 	if (!strcmp(how, "inherit"))
 		return inherit();
+	if (!strcmp(how, "beside"))
+		return beside();
 	if (!strcmp(how, "threads"))
 		return threads();
 	if (!strcmp(how, "locks"))
