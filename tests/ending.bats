@@ -189,11 +189,10 @@ fake_daemon() {
 
 @test "a daemon that does not hear the first time" {
 	fake_daemon "$(command -v qemu-storage-daemon)"' "$@" & trap "trap \"kill $!\" TERM" TERM; while kill -0 $! 2>/dev/null; do wait $!; done'
-	SECONDS=0
 	PATH="$TMPDIR/bin:$PATH" run tested -- diskio open {} r read 0 512
 	assert_status 0
 	assert_closing "1 process, 1 read, 0 writes verified, no mismatch"
-	[ "$SECONDS" -lt 30 ]
+	[[ $output != *"is killed"* ]] || fail_with "told once only"
 }
 
 @test "terminal: Ctrl-C, Ctrl-Z and hangup" {
