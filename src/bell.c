@@ -13,6 +13,9 @@
 
 #define BELLS 8u
 
+/* More in flight is too much. */
+#define FEW 2
+
 static struct bell {
 	int fd;                      /* own.h; it may move */
 	atomic_bool there;           /* fd is one */
@@ -41,11 +44,16 @@ void bell_landed(unsigned bell)
 	atomic_fetch_sub(&bells[bell - 1].flying, 1);
 }
 
+bool bell_is_busy(unsigned bell)
+{
+	return atomic_load(&bells[bell - 1].flying) > FEW;
+}
+
 int bell_fd(unsigned bell)
 {
 	struct bell *b = &bells[bell - 1];
 
-	return atomic_load(&b->there) ?
+	return atomic_load(&b->there) && !bell_is_busy(bell) ?
 		       __atomic_load_n(&b->fd, __ATOMIC_RELAXED) : -1;
 }
 
@@ -84,10 +92,10 @@ int bell_wait_fd(void)
 void bell_hush(void)
 {
 	uint64_t count;
-	int fd = bell_fd(bv_thread.bell);
+	struct bell *b = &bells[bv_thread.bell - 1];
 
-	if (fd >= 0)
-		raw_read(fd, &count, sizeof(count));
+	raw_read(__atomic_load_n(&b->fd, __ATOMIC_RELAXED), &count,
+		 sizeof(count));
 }
 
 void bell_forked(void)

@@ -22,6 +22,16 @@ static struct bv_flight *_Atomic pending;  /* last first */
 
 static const struct timespec at_once = { 0, 0 };
 
+/* It stands by, for helpers; and is wanted again: futex. */
+static atomic_bool spared;
+static _Atomic uint32_t alarms;
+
+static void rouse(void)
+{
+	atomic_fetch_add(&alarms, 1);
+	raw_futex_wake(&alarms, 1);
+}
+
 /* ---- handing over to the kernel ---- */
 
 static struct bv_flight *flight_of(struct iocb *cb)
@@ -97,6 +107,10 @@ void bv_flight_submit(struct bv_flight **flights, unsigned count)
 {
 	struct iocb *cb[BV_FLIGHTS];
 
+	/* More than helpers are for. */
+	if (count > 0 && atomic_load(&spared) && bell_is_busy(flights[0]->bell))
+		rouse();
+
 	if (atomic_load(&awake)) {
 		for (unsigned i = 0; i < count; i++)
 			leave_pending(flights[i]);
@@ -139,10 +153,9 @@ static void land(const struct io_event *event, long count)
 /* ---- those who help ---- */
 
 /* More at a time than this, and the thread here is to take its share. */
-#define SHARE 8
+#define SHARE 2
 
 static _Atomic uint32_t heard;       /* bells, by helpers */
-static _Atomic uint32_t alarms;      /* futex: the thread is wanted */
 _Atomic uint64_t bv_flight_helped;
 
 int bv_flight_bell(void)
@@ -168,10 +181,8 @@ void bv_flight_help(bool rung)
 	}
 	if (bv_flight_has_landed())
 		n = take(event, 0, &at_once);
-	if (n > SHARE) {
-		atomic_fetch_add(&alarms, 1);
-		raw_futex_wake(&alarms, 1);
-	}
+	if (n > SHARE)
+		rouse();
 	land(event, n);
 	if (n > 0)
 		atomic_fetch_add(&bv_flight_helped, (uint64_t)n);
@@ -209,12 +220,13 @@ static void stand_by(struct trust *trust)
 	uint32_t alarm = atomic_load(&alarms), last = 0, head, now;
 	bool was = false, is;
 
+	atomic_store(&spared, true);
 	for (int left = LOOKS; left > 0; left--) {
 		raw_futex_wait(&alarms, alarm, &a_moment);
 		is = has_landed(&head);
 		if (atomic_load(&alarms) != alarm || (is && was && head == last)) {
 			trust->times = 0;
-			return;
+			break;
 		}
 		was = is;
 		last = head;
@@ -223,6 +235,7 @@ static void stand_by(struct trust *trust)
 			left = LOOKS;
 		trust->heard = now;
 	}
+	atomic_store(&spared, false);
 }
 
 /* -ETIMEDOUT: there was nothing to do for a while. */
@@ -292,6 +305,7 @@ void bv_flight_forked(void)
 {
 	bell_forked();
 	atomic_store(&awake, false);
+	atomic_store(&spared, false);
 	atomic_store(&pending, NULL);
 	atomic_store(&thread, 0);
 }
