@@ -14,7 +14,7 @@
 #define BELLS 8u
 
 /* More in flight is too much. */
-#define FEW 2
+#define FEW 4
 
 static struct bell {
 	int fd;                      /* own.h; it may move */
@@ -78,11 +78,19 @@ void bell_begin(void)
 	make(mine());
 }
 
+bool bell_is_waited_for(void)
+{
+	uint32_t flying = bv_thread.bell == 0 ? 0 :
+			  atomic_load(&bells[bv_thread.bell - 1].flying);
+
+	return flying > 0 && flying <= FEW;
+}
+
 int bell_wait_fd(void)
 {
 	struct bell *b = &bells[bv_thread.bell - 1];
 
-	if (bv_thread.bell == 0 || atomic_load(&b->flying) == 0)
+	if (!bell_is_waited_for())
 		return -1;
 	if (!atomic_load(&b->there))
 		make(b);

@@ -24,11 +24,14 @@ void bell_landed(unsigned bell);
  * when it helped, and 1.4 times beside a thread of ours. */
 bool bell_is_busy(unsigned bell);
 
+/* Is something of the calling thread's in flight, and not too much? */
+bool bell_is_waited_for(void);
+
 /* Its descriptor now; -1: it is not to ring. */
 int bell_fd(unsigned bell);
 
-/* The calling thread's, made if there is none yet; -1: nothing of its flies, or
- * too much, or there is no descriptor to be had. */
+/* The calling thread's, made if there is none yet; -1: it is not waited for, or
+ * there is no descriptor to be had. */
 int bell_wait_fd(void);
 
 /* It was heard, and rings no more. */

@@ -167,7 +167,8 @@ bool bv_flight_has_landed(void)
 {
 	uint32_t head;
 
-	return atomic_load(&thread) != 0 && has_landed(&head);
+	return atomic_load(&thread) != 0 && bell_is_waited_for() &&
+	       has_landed(&head);
 }
 
 void bv_flight_help(bool rung)

@@ -64,7 +64,7 @@ static inline bool bv_flight_concerns(void)
  * is. One of own.h: it may move. */
 int bv_flight_bell(void);
 
-/* Has anything landed that nobody has taken? */
+/* Has anything landed that the calling thread had better take? */
 bool bv_flight_has_landed(void);
 
 /* Takes what has landed, whoever submitted it, and does not wait. rung: the
