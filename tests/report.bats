@@ -158,7 +158,8 @@ gone() { [[ "$(sed 's/.*) \(.\).*/\1/' "/proc/$1/stat" 2>/dev/null)" != [!Z] ]];
 		make_pair 65536
 		tr '\0-\377' '\1-\377\0' <"$TARGET" >"$SHADOW"
 		BLKVERIFY_ON_MISMATCH=stop background_shim stress -t 8 -s 20 "$TARGET"
-		until_true 10 stopped "$PID"
+		# a thread that waits for the disk is not stopped before it has it
+		until_true 60 stopped "$PID"
 		# whoever else was on his way
 		sleep 0.1
 		kill -CONT "$PID"
