@@ -32,12 +32,17 @@
 /* One io_submit. */
 struct call {
 	raw_sigset mask;             /* the caller's */
-	int fd;                      /* of the request looked at; before the
-	                                first -1 */
+	bool looked;                 /* what follows holds: */
+	int fd;                      /* of the request looked at */
 	int flags;                   /* of the open file, or a negative errno */
 	struct bv_disk *disk;        /* the target that it is, or NULL */
 	struct bv_batch batch;
 };
+
+static void look_away(struct call *call)
+{
+	call->looked = false;
+}
 
 static bool is_vectored(const struct iocb *cb)
 {
@@ -263,6 +268,7 @@ static void begin(struct order *order, int flags, struct call *call)
 	/* It may have to wait for one of those. */
 	bv_queue_submit(&call->batch);
 	run(&order->job);
+	look_away(call);
 }
 
 static int submit_ours(struct order *order, int flags, struct call *call)
@@ -301,6 +307,7 @@ static int submit_theirs(struct order *order, struct call *call)
 	result = (int)kernel_submit(ring, &order->cb);
 	raw_sigmask(all);
 	bv_thread.masked = true;
+	look_away(call);
 	if (result < 0)
 		return result;
 	/* What the kernel does before it returns is seen when we do. */
@@ -339,12 +346,13 @@ static int find_eventfd(struct order *order)
 	return 0;
 }
 
-/* What a descriptor is does not change in the middle of a call, as far as the
- * caller could tell. */
+/* Asked again after whatever may have waited (look_away): another thread could
+ * have made a target of the number meanwhile. */
 static void look_at(struct call *call, int fd)
 {
-	if (fd == call->fd)
+	if (call->looked && fd == call->fd)
 		return;
+	call->looked = true;
 	call->fd = fd;
 	call->flags = raw_fcntl(fd, F_GETFL, 0);
 	call->disk = call->flags < 0 ? NULL : bv_fd_disk(fd);
@@ -420,7 +428,7 @@ static long submit_all(struct ring *ring, long count, struct iocb **list,
 long bv_ring_submit(void *context, long count, struct iocb **list)
 {
 	struct ring *ring = ring_enter(context);
-	struct call call = { .fd = -1, .batch = { .count = 0 } };
+	struct call call = { .looked = false, .batch = { .count = 0 } };
 	int cancel, unused;
 	long result;
 
