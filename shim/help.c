@@ -13,23 +13,6 @@
 /* Descriptors in one call; QEMU uses epoll for more. */
 #define MOST 64
 
-/* In a trapped call they are blocked already. */
-static raw_sigset hold(void)
-{
-	raw_sigset mask = bv_thread.masked ? LOCK_MASKED : raw_block_signals();
-
-	bv_thread.masked = true;
-	return mask;
-}
-
-static void release(raw_sigset mask)
-{
-	if (mask == LOCK_MASKED)
-		return;
-	bv_thread.masked = false;
-	raw_sigmask(mask);
-}
-
 void bv_help(bool rung)
 {
 	struct bv_guard guard;
@@ -38,9 +21,9 @@ void bv_help(bool rung)
 	if (!rung && !bv_flight_has_landed())
 		return;
 	bv_guard_enter_quietly(&guard);
-	mask = hold();
+	mask = lock_mask();
 	bv_flight_help(rung);
-	release(mask);
+	lock_unmask(mask);
 	bv_guard_leave(&guard, 0);
 }
 

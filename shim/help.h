@@ -18,10 +18,10 @@
 
 #include <blkverify/flight.h>
 
-/* Is there, or was there ever, anything to help with? A load. */
+/* Is there anything to help with? A load for who never has anything in flight. */
 static inline bool bv_helps(void)
 {
-	return bv_flight_concerns();
+	return bv_flight_concerns() && bv_flight_is_awaited();
 }
 
 /* What there is to do without waiting. errno stays. */

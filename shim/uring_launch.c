@@ -4,6 +4,7 @@
 #include <blkverify/queue.h>
 #include <blkverify/thread.h>
 
+#include "../src/lock.h"
 #include "uring.h"
 
 void bv_put_back(struct bv_taken *t)
@@ -20,26 +21,15 @@ void bv_put_back(struct bv_taken *t)
 /* Those that nobody has to wait for, and that are handed over together. */
 struct burst {
 	struct bv_batch batch;
-	bool held;                   /* signals are blocked */
-	raw_sigset mask;
+	raw_sigset mask;             /* lock_mask's; LOCK_MASKED: not asked */
 };
-
-static void hold(struct burst *b)
-{
-	if (b->held || bv_thread.masked)
-		return;
-	b->mask = raw_block_signals();
-	b->held = bv_thread.masked = true;
-}
 
 /* Before anything that may wait. */
 static void release(struct burst *b)
 {
 	bv_queue_submit(&b->batch);
-	if (!b->held)
-		return;
-	b->held = bv_thread.masked = false;
-	raw_sigmask(b->mask);
+	lock_unmask(b->mask);
+	b->mask = LOCK_MASKED;
 }
 
 static bool is_quick(struct bv_submission *s, const struct bv_taken *t)
@@ -54,7 +44,8 @@ static bool queue(struct bv_submission *s, struct burst *b, struct bv_taken *t)
 	    (t->kind != BV_SQE_READ && t->kind != BV_SQE_WRITE) ||
 	    (t->registered && !t->held) || !is_quick(s, t))
 		return false;
-	hold(b);
+	if (!bv_thread.masked)
+		b->mask = lock_mask();
 	return bv_request_queue(t, &b->batch);
 }
 
@@ -117,7 +108,7 @@ static void leave_rest(struct bv_submission *s, unsigned consumed)
 void bv_launch(struct bv_submission *s)
 {
 	unsigned now = __atomic_load_n(s->ring->queue.khead, __ATOMIC_ACQUIRE);
-	struct burst burst = { .batch = { .count = 0 } };
+	struct burst burst = { .batch = { .count = 0 }, .mask = LOCK_MASKED };
 	int error = errno;
 
 	leave_rest(s, now - s->head);

@@ -158,6 +158,11 @@ static void land(const struct io_event *event, long count)
 static _Atomic uint32_t heard;       /* bells, by helpers */
 _Atomic uint64_t bv_flight_helped;
 
+bool bv_flight_is_awaited(void)
+{
+	return atomic_load(&thread) != 0 && bell_is_waited_for();
+}
+
 int bv_flight_bell(void)
 {
 	return atomic_load(&thread) != 0 ? bell_wait_fd() : -1;
@@ -167,8 +172,7 @@ bool bv_flight_has_landed(void)
 {
 	uint32_t head;
 
-	return atomic_load(&thread) != 0 && bell_is_waited_for() &&
-	       has_landed(&head);
+	return bv_flight_is_awaited() && has_landed(&head);
 }
 
 void bv_flight_help(bool rung)

@@ -15,6 +15,23 @@
 /* In no mask that the kernel gives out is SIGKILL. */
 #define LOCK_MASKED (~(raw_sigset)0)
 
+/* No signal comes in between until lock_unmask gets what this returns. */
+static inline raw_sigset lock_mask(void)
+{
+	raw_sigset mask = bv_thread.masked ? LOCK_MASKED : raw_block_signals();
+
+	bv_thread.masked = true;
+	return mask;
+}
+
+static inline void lock_unmask(raw_sigset mask)
+{
+	if (mask == LOCK_MASKED)
+		return;
+	bv_thread.masked = false;
+	raw_sigmask(mask);
+}
+
 static inline raw_sigset lock_take(_Atomic uint32_t *lock)
 {
 	raw_sigset mask = bv_thread.masked ? LOCK_MASKED : raw_block_signals();

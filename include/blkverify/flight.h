@@ -59,6 +59,9 @@ static inline bool bv_flight_concerns(void)
 	return bv_thread.bell != 0;
 }
 
+/* Has it now, and not too much to wait for it itself? */
+bool bv_flight_is_awaited(void);
+
 /* A descriptor that can be read when something that the calling thread has in
  * flight has landed, to be waited for beside other things; -1: nothing of its
  * is. One of own.h: it may move. */
