@@ -35,10 +35,9 @@ struct bv_batch {
 void bv_queue_start(void);
 
 /* A read or write on a target; without O_DIRECT, a read. True: done is called with
- * its result, as bv_read or bv_write would give it, on a thread of ours or one that
- * helps; iov
- * must stay until then. False: nothing was begun. Signals are blocked from
- * before this until after bv_queue_submit. job is the caller's. */
+ * its result, as bv_read or bv_write would give it, on a thread of ours or one
+ * that helps; iov must stay until then. False: nothing was begun. Signals are
+ * blocked from before this until after bv_queue_submit. job is the caller's. */
 bool bv_queue_add(struct bv_batch *batch, struct bv_disk *disk,
 		  const struct bv_request *request, bool writes,
 		  struct bv_job *job,

@@ -35,6 +35,14 @@ static void test_read_at_the_end(void **state)
 	assert_int_equal(pair_said("mismatch"), 0);
 }
 
+/* Both sides anew, of n bytes; pair_restart comes next. */
+static void make_large(size_t n)
+{
+	pair_stop();
+	pair_make_file(pair.target, n);
+	pair_make_file(pair.shadow, n);
+}
+
 /* Larger than a piece, and no multiple of one. */
 static void test_read_in_pieces(void **state)
 {
@@ -42,9 +50,7 @@ static void test_read_in_pieces(void **state)
 	unsigned char *large = malloc(n);
 
 	(void)state;
-	pair_stop();
-	pair_make_file(pair.target, n);
-	pair_make_file(pair.shadow, n);
+	make_large(n);
 	pair_restart();
 	assert_int_equal(pair_read(large, n, 0), n);
 	assert_true(pair_is_pattern(large, n, 0, 0));
@@ -260,9 +266,7 @@ static void test_pieces_are_told_whole(void **state)
 	unsigned char *large = malloc(n);
 
 	(void)state;
-	pair_stop();
-	pair_make_file(pair.target, n);
-	pair_make_file(pair.shadow, n);
+	make_large(n);
 	pair_restart();
 	for (size_t turn = 0; turn < n / BV_PART + 1; turn++) {
 		size_t piece = turn % 2 * BV_PIECE;
@@ -326,9 +330,7 @@ static void test_mismatch_further_on_fails_the_call(void **state)
 	unsigned char *large = malloc(n);
 
 	(void)state;
-	pair_stop();
-	pair_make_file(pair.target, n);
-	pair_make_file(pair.shadow, n);
+	make_large(n);
 	pair.config.on_mismatch = BV_MISMATCH_EIO;
 	pair_restart();
 	pair_spoil(pair.target, BV_PIECE + 700);
@@ -571,9 +573,7 @@ static void test_failure_after_some_pieces(void **state)
 	unsigned char *large = malloc(n);
 
 	(void)state;
-	pair_stop();
-	pair_make_file(pair.target, n);
-	pair_make_file(pair.shadow, n);
+	make_large(n);
 	pair_restart();
 	pair_hook.pread = fails_in_the_second_piece;
 	error = EIO;
